@@ -1,0 +1,197 @@
+/*
+ * provider.c - where SSPI and the rest of Windows come from
+ *
+ * Everything that is called in Windows goes through one of two tables: the security
+ * package's own function table, and schan_system for crypt32, bcrypt and ws2_32. Both
+ * can be replaced, so that scripts and models stand in for Windows.
+ *
+ * Wine's Schannel differs in three points that the engine must know (schan__quirks).
+ * They are looked for only when Windows' own function table is asked for and ntdll says
+ * that it is Wine's: a table of the caller's is taken for Windows.
+ */
+#include "schan_internal.h"
+
+#include <stdlib.h>
+
+/* ---------------------------------------------------------- Windows' table */
+
+typedef void (*any_function)(void); /* what a compiler lets become any other */
+
+static DWORD __stdcall windows_build(void)
+{
+    typedef LONG(__stdcall * rtl_get_version)(OSVERSIONINFOW *);
+    OSVERSIONINFOW version = {0};
+    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+    rtl_get_version get_version = NULL;
+
+    version.dwOSVersionInfoSize = sizeof(version);
+    if (ntdll != NULL) {
+        get_version =
+            (rtl_get_version)(any_function)GetProcAddress(ntdll, "RtlGetVersion");
+    }
+    return get_version != NULL && get_version(&version) == 0 ? version.dwBuildNumber
+                                                             : 0;
+}
+
+/* winsock2.h has the timeout const in some SDKs and not in others. */
+static int __stdcall windows_select(int unused, fd_set *readable, fd_set *writable,
+                                    fd_set *failed, const struct timeval *timeout)
+{
+    struct timeval copy = {0, 0};
+
+    if (timeout != NULL) {
+        copy = *timeout;
+    }
+    return select(unused, readable, writable, failed, timeout == NULL ? NULL : &copy);
+}
+
+static const schan_system windows_system = {
+    .WindowsBuild = windows_build,
+    .CertCreateCertificateContext = CertCreateCertificateContext,
+    .CertDuplicateCertificateContext = CertDuplicateCertificateContext,
+    .CertFreeCertificateContext = CertFreeCertificateContext,
+    .CertNameToStrW = CertNameToStrW,
+    .CertOpenStore = CertOpenStore,
+    .CertCloseStore = CertCloseStore,
+    .CertAddEncodedCertificateToStore = CertAddEncodedCertificateToStore,
+    .CertCreateCertificateChainEngine = CertCreateCertificateChainEngine,
+    .CertFreeCertificateChainEngine = CertFreeCertificateChainEngine,
+    .CertGetCertificateChain = CertGetCertificateChain,
+    .CertFreeCertificateChain = CertFreeCertificateChain,
+    .CertVerifyCertificateChainPolicy = CertVerifyCertificateChainPolicy,
+    .BCryptOpenAlgorithmProvider = BCryptOpenAlgorithmProvider,
+    .BCryptCloseAlgorithmProvider = BCryptCloseAlgorithmProvider,
+    .BCryptCreateHash = BCryptCreateHash,
+    .BCryptHashData = BCryptHashData,
+    .BCryptFinishHash = BCryptFinishHash,
+    .BCryptDestroyHash = BCryptDestroyHash,
+    .recv = recv,
+    .send = send,
+    .select = windows_select,
+    .WSAGetLastError = WSAGetLastError,
+};
+
+const schan_system *schan_system_default(void)
+{
+    return &windows_system;
+}
+
+/* ------------------------------------------------------------------- Wine */
+
+static schan__quirks detect_wine(void)
+{
+    typedef const char *(__cdecl * wine_get_version)(void);
+    schan__quirks quirks = {0};
+    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+    wine_get_version get_version = NULL;
+
+    if (ntdll != NULL) {
+        get_version =
+            (wine_get_version)(any_function)GetProcAddress(ntdll, "wine_get_version");
+    }
+    if (get_version == NULL) {
+        return quirks;
+    }
+    quirks.close_notify_is_empty = true;
+    quirks.protocol_zero_is_tls13 = true;
+    quirks.handles_are_unlocked = strtol(get_version(), NULL, 10) < 9;
+    return quirks;
+}
+
+void schan__sspi_enter(schan_library *library, bool exclusive)
+{
+    if (!library->quirks.handles_are_unlocked) {
+        return;
+    }
+    if (exclusive) {
+        AcquireSRWLockExclusive(&library->handle_lock);
+    } else {
+        AcquireSRWLockShared(&library->handle_lock);
+    }
+}
+
+void schan__sspi_leave(schan_library *library, bool exclusive)
+{
+    if (!library->quirks.handles_are_unlocked) {
+        return;
+    }
+    if (exclusive) {
+        ReleaseSRWLockExclusive(&library->handle_lock);
+    } else {
+        ReleaseSRWLockShared(&library->handle_lock);
+    }
+}
+
+/* ---------------------------------------------------------------- library */
+
+/* The members that a client cannot do without; the optional ones are tested where they
+ * are used (row 95). */
+static bool is_usable(const SecurityFunctionTableW *table)
+{
+    return table->AcquireCredentialsHandleW != NULL &&
+           table->FreeCredentialsHandle != NULL &&
+           table->InitializeSecurityContextW != NULL &&
+           table->DeleteSecurityContext != NULL &&
+           table->QueryContextAttributesW != NULL && table->FreeContextBuffer != NULL &&
+           table->EncryptMessage != NULL && table->DecryptMessage != NULL;
+}
+
+schan_result schan_library_new(schan_library **out, const void *function_table,
+                               const schan_system *system, schan_error *err)
+{
+    *out = NULL;
+    schan_library *library = schan__allocate(sizeof(*library));
+    if (library == NULL) {
+        return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
+    }
+    library->references = 1;
+    InitializeSRWLock(&library->handle_lock);
+    library->system = system != NULL ? system : schan_system_default();
+    library->sspi = function_table;
+    if (function_table == NULL) {
+        library->sspi = InitSecurityInterfaceW();
+        library->quirks = detect_wine();
+    }
+    if (library->sspi == NULL || !is_usable(library->sspi)) {
+        schan_library_free(library);
+        return schan__fail(err, SCHAN_ERR_SYSTEM, SEC_E_UNSUPPORTED_FUNCTION,
+                           "InitSecurityInterface");
+    }
+    *out = library;
+    return SCHAN_OK;
+}
+
+schan_library *schan__library_share(schan_library *library)
+{
+    InterlockedIncrement(&library->references);
+    return library;
+}
+
+void schan_library_free(schan_library *library)
+{
+    if (library != NULL && InterlockedDecrement(&library->references) == 0) {
+        schan__release(library);
+    }
+}
+
+/* ------------------------------------------------------------------ basics */
+
+bool schan__to_ulong(size_t size, ULONG *narrow)
+{
+    if (size > 0x7fffffff) {
+        *narrow = 0;
+        return false;
+    }
+    *narrow = (ULONG)size;
+    return true;
+}
+
+void *schan__allocate(size_t size)
+{
+    return calloc(1, size == 0 ? 1 : size);
+}
+
+void schan__release(void *memory)
+{
+    free(memory);
+}

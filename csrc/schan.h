@@ -1,0 +1,462 @@
+/*
+ * schan.h - TLS by Windows' own Schannel, as a small C interface
+ *
+ * What this is: a client-side TLS engine on SSPI. The engine does no I/O; a socket
+ * driver on top of it does. The operating system brings the protocol, the trust store
+ * and the policy; nothing is shipped that Windows already has.
+ *
+ *   your code ── schan_socket ── schan_engine ──────── SSPI function table
+ *                     │               │                 (handshake, records)
+ *                  Winsock     schan_verification ──── crypt32
+ *                                                      (certificate chain, host name)
+ *
+ *              feed  ┌──────────┐  read
+ *   network  ───────►│  engine  ├───────►  application
+ *   (records)◄───────┤          │◄───────  (application data)
+ *              drain └──────────┘  write
+ *
+ *   START ─handshake─► HANDSHAKE ─► VERIFY ─verified─► OPEN ⇄ POST_HANDSHAKE
+ *
+ *   any state ─first error─► FAILED (sticky: every later call returns that error).
+ *   local_closed and peer_closed are two bits beside it: each direction ends alone.
+ *
+ * Names. record: TLS framing unit, the ciphertext side. application data: the
+ * plaintext. token: handshake bytes SSPI asks us to send. feed and drain move records,
+ * write and read move application data, send and recv move bytes of a socket.
+ *
+ * Ownership. A pointer returned through `T **out` is yours; free it with the function
+ * named in its comment. A `const T *` handed out otherwise is borrowed and dies with
+ * the object it came from or at the next call on that object, whichever is first.
+ * `feed` and `write` copy; they never keep your pointer. Memory that Windows allocated
+ * never leaves this library. Every `_free` accepts NULL. Objects hold what they need: a
+ * library may be freed before the engines made from it.
+ *
+ * Threads. Libraries, credentials and trusts may be used from any number of threads at
+ * once. An engine belongs to one thread at a time. A socket locks its engine: one
+ * thread may receive while another sends.
+ *
+ * Results. 0 is success, a positive result asks for something or tells the end of the
+ * stream, a negative one is a failure and is described by the schan_error. Byte counts
+ * never share the return value.
+ */
+#ifndef SCHAN_H
+#define SCHAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <wchar.h>
+
+#if defined(__GNUC__)
+#define SCHAN_MUST_CHECK __attribute__((warn_unused_result))
+#elif defined(_MSC_VER)
+#define SCHAN_MUST_CHECK _Check_return_
+#else
+#define SCHAN_MUST_CHECK
+#endif
+
+/* [cdef] from here to [/cdef] is also read by cffi (build_ffi.py) */
+
+/* ---------------------------------------------------------------- results */
+
+typedef enum schan_result {
+    SCHAN_OK = 0,
+    SCHAN_WANT_READ = 1,  /* feed more records, then call again */
+    SCHAN_WANT_WRITE = 2, /* drain first, then call again */
+    SCHAN_WANT_VERIFY =
+        3, /* the handshake is done; the verdict on the peer is missing */
+    SCHAN_WANT_CREDENTIAL =
+        4, /* the server asks for a certificate that the credential does not have */
+    SCHAN_WANT_TIME =
+        5, /* the time given was over before there was a result; nothing is lost */
+    SCHAN_CLOSED = 6,         /* the peer ended its direction with close_notify */
+    SCHAN_ERR_SSPI = -1,      /* a security call failed on an open connection */
+    SCHAN_ERR_HANDSHAKE = -2, /* a security call failed in the handshake */
+    SCHAN_ERR_ALERT = -3,     /* the peer sent a fatal alert */
+    SCHAN_ERR_PROTOCOL = -4,  /* the peer's bytes are not TLS records */
+    SCHAN_ERR_TRUNCATED = -5, /* TCP ended without close_notify, between two records */
+    SCHAN_ERR_TRUNCATED_RECORD =
+        -6,                     /* TCP ended inside a record or inside the handshake */
+    SCHAN_ERR_CERTIFICATE = -7, /* the peer's certificate was refused */
+    SCHAN_ERR_CREDENTIAL = -8,  /* no credential could be acquired */
+    SCHAN_ERR_SOCKET = -9,      /* Winsock; status holds the WSA code */
+    SCHAN_ERR_SYSTEM = -10,     /* another Windows call failed */
+    SCHAN_ERR_MEMORY = -11,
+    SCHAN_ERR_MISUSE = -12 /* a call that the state does not allow */
+} schan_result;
+
+/* Filled by every failing call that takes one; the caller owns it. */
+typedef struct schan_error {
+    schan_result result;
+    int32_t status; /* SECURITY_STATUS, HRESULT or WSA code; 0 when there is none */
+    int32_t alert;  /* TLS alert description received or sent; -1 when there is none */
+    const char *call; /* static string: the Windows function that failed, or NULL */
+    char detail[96];  /* printable ASCII, may be empty: what was met instead of what was
+                         expected */
+} schan_error;
+
+typedef struct schan_text {
+    int32_t code;
+    const char *name;     /* "SEC_E_UNTRUSTED_ROOT" */
+    const char *sentence; /* what it means; no trailing dot */
+    const char *hint;     /* what to do about it, or NULL */
+} schan_text;
+
+/* Name, sentence and hint of a status or WSA code; of a TLS alert. Static; NULL when
+ * the code has no row. */
+const schan_text *schan_status_text(int32_t status);
+const schan_text *schan_alert_text(int32_t alert);
+
+/* ---------------------------------------------------------------- handles */
+
+typedef struct schan_library schan_library; /* the two tables of Windows functions */
+typedef struct schan_credential schan_credential; /* SSPI CredHandle */
+typedef struct schan_trust schan_trust;   /* what certificate chains may end in */
+typedef struct schan_engine schan_engine; /* one TLS connection, no I/O */
+typedef struct schan_verification
+    schan_verification;                   /* one certificate chain being judged */
+typedef struct schan_socket schan_socket; /* an engine on a connected socket */
+typedef struct schan_system schan_system; /* schan_system.h */
+
+/* ---------------------------------------------------------------- library */
+
+/*
+ * Loads the security package's function table. `function_table` is a
+ * PSecurityFunctionTableW to use instead of Windows' own, `system` a table to use
+ * instead of crypt32, bcrypt and ws2_32; both may be NULL and must outlive the library.
+ * Free with schan_library_free. Does not block. Results: SCHAN_ERR_SYSTEM,
+ * SCHAN_ERR_MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result schan_library_new(schan_library **out,
+                                                const void *function_table,
+                                                const schan_system *system,
+                                                schan_error *err);
+void schan_library_free(schan_library *library);
+
+/* Windows' own functions, to copy and change. Static. */
+const schan_system *schan_system_default(void);
+
+/* ------------------------------------------------------------- credential */
+
+/* Protocol versions, a bit set. */
+#define SCHAN_TLS_1_0 1
+#define SCHAN_TLS_1_1 2
+#define SCHAN_TLS_1_2 4
+#define SCHAN_TLS_1_3 8
+
+/* Which of the two structures Windows took: schan_credential_kind. */
+#define SCHAN_KIND_SCH_CREDENTIALS 5
+#define SCHAN_KIND_SCHANNEL_CRED   4
+
+typedef struct schan_credential_config {
+    uint32_t protocols;   /* SCHAN_TLS_* that may be offered */
+    int check_revocation; /* ask the server for a stapled OCSP response */
+    int allow_weak_crypto;
+} schan_credential_config;
+
+/*
+ * Acquires a client credential without a certificate; Windows is never asked to choose
+ * one by itself. Free with schan_credential_free. Results: SCHAN_ERR_CREDENTIAL,
+ * SCHAN_ERR_MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result
+schan_credential_new(schan_credential **out, schan_library *library,
+                     const schan_credential_config *config, schan_error *err);
+void schan_credential_free(schan_credential *credential);
+int schan_credential_kind(const schan_credential *credential);
+
+/* ------------------------------------------------------------------ trust */
+
+/*
+ * A set of trust anchors, DER. With `exclusive` a chain must end in one of them;
+ * without, one of the machine's roots will do as well. An anchor need not be
+ * self-signed. Free with schan_trust_free. May take milliseconds: build one, use it for
+ * many connections. Results: SCHAN_ERR_SYSTEM (status tells what is wrong with a
+ * certificate), SCHAN_ERR_MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result schan_trust_from_roots(schan_trust **out,
+                                                     schan_library *library,
+                                                     const uint8_t *const *roots,
+                                                     const size_t *sizes, size_t count,
+                                                     int exclusive, schan_error *err);
+
+/* The certificates of a system store are the only trust anchors. `local_machine`: else
+ * the current user's store. */
+SCHAN_MUST_CHECK schan_result schan_trust_from_store(schan_trust **out,
+                                                     schan_library *library,
+                                                     const wchar_t *name,
+                                                     int local_machine,
+                                                     schan_error *err);
+void schan_trust_free(schan_trust *trust);
+
+/* ----------------------------------------------------------------- engine */
+
+typedef enum schan_state {
+    SCHAN_STATE_START = 0,
+    SCHAN_STATE_HANDSHAKE = 1,
+    SCHAN_STATE_VERIFY = 2,
+    SCHAN_STATE_OPEN = 3,
+    SCHAN_STATE_POST_HANDSHAKE = 4,
+    SCHAN_STATE_FAILED = 5
+} schan_state;
+
+typedef struct schan_engine_config {
+    const wchar_t *server_name; /* sent as SNI; an A-label without trailing dot, or NULL
+                                   for none (IP addresses) */
+    const uint8_t
+        *alpn_protocols; /* RFC 7301 list: each name after its length byte; copied */
+    size_t alpn_size;
+    uint32_t protocols; /* SCHAN_TLS_* that the result may have; another one fails the
+                           handshake */
+} schan_engine_config;
+
+typedef struct schan_span {
+    const uint8_t *data;
+    size_t size;
+} schan_span;
+
+/* Free with schan_engine_free. Results: SCHAN_ERR_MEMORY, SCHAN_ERR_MISUSE (ALPN list
+ * malformed). */
+SCHAN_MUST_CHECK schan_result schan_engine_new(schan_engine **out,
+                                               schan_credential *credential,
+                                               const schan_engine_config *config,
+                                               schan_error *err);
+void schan_engine_free(schan_engine *engine);
+schan_state schan_engine_state(const schan_engine *engine);
+
+/*
+ * Goes on with the handshake as far as the records fed allow. Drain after every call,
+ * whatever it returns: a failing handshake may have an alert to send. Results:
+ * SCHAN_WANT_READ; SCHAN_WANT_VERIFY when it is done; SCHAN_OK when the peer has been
+ * accepted; SCHAN_ERR_HANDSHAKE, _ALERT, _PROTOCOL, _TRUNCATED_RECORD, _MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_handshake(schan_engine *engine,
+                                                     schan_error *err);
+
+/* Records from the network, 0..any size, split anywhere; copied. Results:
+ * SCHAN_ERR_MEMORY, sticky errors. */
+SCHAN_MUST_CHECK schan_result schan_engine_feed(schan_engine *engine, const void *data,
+                                                size_t size, schan_error *err);
+/* TCP has ended. Whether that truncates the stream is told by the next handshake or
+ * read. */
+void schan_engine_feed_eof(schan_engine *engine);
+/* Records for the network: copies at most `capacity` bytes and forgets them. */
+void schan_engine_drain(schan_engine *engine, void *data, size_t capacity,
+                        size_t *size);
+
+/*
+ * Encrypts application data, `count` spans one after the other, into records of the
+ * greatest size. `*consumed` tells how many bytes were taken: less than given when 128
+ * KiB of records wait to be drained. Results: SCHAN_OK (all taken), SCHAN_WANT_WRITE
+ * (drain), SCHAN_WANT_READ (a post-handshake message has to be completed first),
+ * SCHAN_ERR_MISUSE (before the peer is verified, after shutdown), sticky errors.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_write(schan_engine *engine,
+                                                 const schan_span *spans, size_t count,
+                                                 size_t *consumed, schan_error *err);
+
+/*
+ * Decrypts into `data`, 1..`capacity` bytes, from as many records as are there.
+ * Results: SCHAN_OK; SCHAN_WANT_READ; SCHAN_CLOSED after close_notify;
+ * SCHAN_ERR_TRUNCATED, SCHAN_ERR_TRUNCATED_RECORD; SCHAN_ERR_MISUSE; sticky errors.
+ * Application data decrypted before an error is delivered before the error.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_read(schan_engine *engine, void *data,
+                                                size_t capacity, size_t *size,
+                                                schan_error *err);
+/* As read, without a copy: a borrowed view of 1..16384 bytes that stays until
+ * schan_engine_consume. */
+SCHAN_MUST_CHECK schan_result schan_engine_peek(schan_engine *engine, schan_span *view,
+                                                schan_error *err);
+void schan_engine_consume(schan_engine *engine, size_t size);
+/* Bytes of application data that read returns without being fed. */
+size_t schan_engine_pending(schan_engine *engine);
+
+/*
+ * Queues close_notify: the write direction is over, reading goes on. Legal in every
+ * state and more than once. Results: SCHAN_OK, also when Windows cannot make the alert;
+ * sticky errors.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_shutdown(schan_engine *engine,
+                                                    schan_error *err);
+
+/* ------------------------------------------------------------------- info */
+
+typedef struct schan_info {
+    uint32_t protocol;        /* one SCHAN_TLS_* bit, 0 when unknown */
+    uint32_t cipher_strength; /* bits */
+    wchar_t
+        cipher_suite[64]; /* "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", may be empty */
+    uint8_t alpn_size;    /* 0: none negotiated */
+    uint8_t alpn[255];
+} schan_info;
+
+/* What the handshake agreed on. Legal from VERIFY on. Results: SCHAN_ERR_MISUSE. */
+SCHAN_MUST_CHECK schan_result schan_engine_info(const schan_engine *engine,
+                                                schan_info *info, schan_error *err);
+
+/* ----------------------------------------------------------- verification */
+
+typedef enum schan_revocation {
+    SCHAN_REVOCATION_OFF = 0,
+    SCHAN_REVOCATION_BEST_EFFORT = 1, /* revoked fails; not to be found out passes */
+    SCHAN_REVOCATION_REQUIRED = 2
+} schan_revocation;
+
+typedef enum schan_reason {
+    SCHAN_REASON_NONE = 0, /* the certificate is good */
+    SCHAN_REASON_EXPIRED = 1,
+    SCHAN_REASON_NOT_YET_VALID = 2,
+    SCHAN_REASON_NAME_MISMATCH = 3,
+    SCHAN_REASON_UNKNOWN_CA = 4,
+    SCHAN_REASON_SELF_SIGNED = 5,
+    SCHAN_REASON_INCOMPLETE_CHAIN = 6,
+    SCHAN_REASON_WRONG_USAGE = 7,
+    SCHAN_REASON_REVOKED = 8,
+    SCHAN_REASON_REVOCATION_UNKNOWN = 9,
+    SCHAN_REASON_BAD_SIGNATURE = 10,
+    SCHAN_REASON_BAD_CONSTRAINTS = 11,
+    SCHAN_REASON_DISTRUSTED = 12,
+    SCHAN_REASON_WEAK = 13,
+    SCHAN_REASON_NO_CERTIFICATE = 14,
+    SCHAN_REASON_TIMED_OUT = 15,
+    SCHAN_REASON_OTHER = 16
+} schan_reason;
+
+typedef struct schan_verify_config {
+    const wchar_t *host_name; /* A-label that the certificate must be for, or NULL */
+    schan_span ip_address; /* 4 or 16 bytes that the certificate must be for, or size 0;
+                              both missing: any host */
+    schan_revocation revocation;
+    uint32_t url_timeout_ms; /* for everything Windows fetches on the way: CRL, OCSP,
+                                intermediates */
+} schan_verify_config;
+
+typedef struct schan_verdict {
+    schan_reason reason;
+    int32_t status;        /* CERT_E_*, CRYPT_E_*, TRUST_E_*; 0 when good */
+    uint32_t trust_status; /* CERT_TRUST_* bits of the chain */
+    size_t failing_index;  /* which certificate of the chain */
+} schan_verdict;
+
+/*
+ * Starts to judge the peer's certificate on a thread of Windows' pool and returns at
+ * once. The verification keeps all it needs: it may be freed while Windows is still
+ * busy. `trust` NULL means the machine's roots. Free with schan_verification_free.
+ * Results: SCHAN_ERR_MISUSE (before VERIFY), SCHAN_ERR_MEMORY, SCHAN_ERR_SYSTEM.
+ */
+SCHAN_MUST_CHECK schan_result schan_verification_new(schan_verification **out,
+                                                     schan_engine *engine,
+                                                     schan_trust *trust,
+                                                     const schan_verify_config *config,
+                                                     schan_error *err);
+void schan_verification_free(schan_verification *job);
+
+/* Waits at most `timeout_ms`. Results: SCHAN_OK (the verdict is there, good or bad),
+ * SCHAN_WANT_TIME. */
+SCHAN_MUST_CHECK schan_result schan_verification_wait(schan_verification *job,
+                                                      uint32_t timeout_ms,
+                                                      schan_verdict *verdict);
+
+/* The chain as Windows built it, leaf first; borrowed DER, valid once wait has returned
+ * SCHAN_OK. Past its end: size 0. */
+schan_span schan_verification_certificate(const schan_verification *job, size_t index);
+
+/*
+ * Tells the engine the verdict. A good one opens the connection; a bad one queues the
+ * fitting fatal alert where Windows can make it, and fails the engine for good.
+ * Results: SCHAN_OK, SCHAN_ERR_CERTIFICATE, SCHAN_ERR_MISUSE.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_verified(schan_engine *engine,
+                                                    const schan_verdict *verdict,
+                                                    schan_error *err);
+
+/* The certificate the peer sent, DER; borrowed from the engine. size 0 when there is
+ * none. */
+schan_span schan_engine_peer_certificate(schan_engine *engine);
+
+/* ------------------------------------------------------------ certificates */
+
+#define SCHAN_NAME_SUBJECT 0
+#define SCHAN_NAME_ISSUER  1
+
+typedef enum schan_digest_algorithm {
+    SCHAN_SHA1 = 1,
+    SCHAN_SHA256 = 2
+} schan_digest_algorithm;
+
+/* X.500 name as text; `*size` counts wchar_t without the NUL, and tells the need when
+ * `capacity` is too small. */
+SCHAN_MUST_CHECK schan_result schan_certificate_name(schan_library *library,
+                                                     schan_span der, int which,
+                                                     wchar_t *text, size_t capacity,
+                                                     size_t *size, schan_error *err);
+/* Validity, seconds since 1970-01-01 UTC. */
+SCHAN_MUST_CHECK schan_result schan_certificate_validity(schan_library *library,
+                                                         schan_span der,
+                                                         int64_t *not_before,
+                                                         int64_t *not_after,
+                                                         schan_error *err);
+/* Digest by CNG: 20 bytes for SHA-1, 32 for SHA-256. */
+SCHAN_MUST_CHECK schan_result schan_digest(schan_library *library,
+                                           schan_digest_algorithm algorithm,
+                                           schan_span data, uint8_t *digest,
+                                           size_t capacity, size_t *size,
+                                           schan_error *err);
+
+/*
+ * Whether a certificate whose subjectAltName extension has this DER value is for
+ * `host_name` (RFC 9525): DNS names without regard to case, a wildcard only as the
+ * whole left-most label, IP addresses byte by byte. Never looks at the subject.
+ */
+int schan_host_name_matches(schan_span subject_alt_name, const wchar_t *host_name,
+                            schan_span ip_address);
+
+/* ----------------------------------------------------------------- socket */
+
+/*
+ * Drives an engine over a connected, non-blocking SOCKET that stays the caller's. Takes
+ * the engine over on success. Every call below waits at most `timeout_ms` for the
+ * network and then returns SCHAN_WANT_TIME with nothing lost; 0 never waits. Free with
+ * schan_socket_free, when no other thread is inside a call. Results: SCHAN_ERR_MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result schan_socket_new(schan_socket **out, schan_engine *engine,
+                                               uintptr_t handle, schan_error *err);
+void schan_socket_free(schan_socket *self);
+/* Borrowed. Not locked: for calls between handshake and verdict, and for facts that no
+ * longer change. */
+schan_engine *schan_socket_engine(schan_socket *self);
+
+/* Results: as schan_engine_handshake, and SCHAN_WANT_TIME, SCHAN_ERR_SOCKET. */
+SCHAN_MUST_CHECK schan_result schan_socket_handshake(schan_socket *self,
+                                                     uint32_t timeout_ms,
+                                                     schan_error *err);
+/* Results: as schan_engine_read, and SCHAN_WANT_TIME, SCHAN_ERR_SOCKET. */
+SCHAN_MUST_CHECK schan_result schan_socket_recv(schan_socket *self, void *data,
+                                                size_t capacity, size_t *size,
+                                                uint32_t timeout_ms, schan_error *err);
+/* Results: as schan_engine_peek, and SCHAN_WANT_TIME, SCHAN_ERR_SOCKET. The view lasts
+ * until schan_socket_consume. */
+SCHAN_MUST_CHECK schan_result schan_socket_peek(schan_socket *self, schan_span *view,
+                                                uint32_t timeout_ms, schan_error *err);
+void schan_socket_consume(schan_socket *self, size_t size);
+/*
+ * Encrypts and sends; `*consumed` counts the application data taken over. With SCHAN_OK
+ * all of it has left; with SCHAN_WANT_TIME some records may wait here and leave first
+ * in the next call: never give consumed bytes again.
+ */
+SCHAN_MUST_CHECK schan_result schan_socket_send(schan_socket *self,
+                                                const schan_span *spans, size_t count,
+                                                size_t *consumed, uint32_t timeout_ms,
+                                                schan_error *err);
+/* Queues close_notify and sends what is queued. */
+SCHAN_MUST_CHECK schan_result schan_socket_shutdown(schan_socket *self,
+                                                    uint32_t timeout_ms,
+                                                    schan_error *err);
+/* Sends what is queued, a fatal alert for instance; also on a failed engine. */
+SCHAN_MUST_CHECK schan_result schan_socket_flush(schan_socket *self,
+                                                 uint32_t timeout_ms, schan_error *err);
+size_t schan_socket_pending(schan_socket *self);
+
+/* [/cdef] */
+
+#endif
