@@ -1,0 +1,248 @@
+/*
+ * handshake.c - the calls of InitializeSecurityContext and ApplyControlToken
+ *
+ * The engine gives this file a size: that many bytes at the head of `incoming` are one
+ * whole record, or what SSPI asked to see again. It gets back what to do next. What a
+ * status means stands in a table; a status without a row fails.
+ *
+ * Always true here:
+ *   - a token that SSPI hands out is queued before anything else can fail, whatever
+ *     the status (row 32), and freed;
+ *   - input is consumed only by a row that says so: rows 21 and 28 present the same
+ *     bytes again;
+ *   - SecBuffers are filled anew for every call: SSPI overwrites their types (row 20),
+ *     and outputs are found by type.
+ */
+#include "schan_internal.h"
+
+enum { most_credential_requests = 2 };
+
+static const ULONG requested_flags =
+    ISC_REQ_SEQUENCE_DETECT | ISC_REQ_REPLAY_DETECT | ISC_REQ_CONFIDENTIALITY |
+    ISC_REQ_INTEGRITY | ISC_REQ_EXTENDED_ERROR | ISC_REQ_ALLOCATE_MEMORY |
+    ISC_REQ_STREAM | ISC_REQ_USE_SUPPLIED_CREDS | ISC_REQ_MANUAL_CRED_VALIDATION;
+
+/* Row 35: without these the connection is not what the caller asked for; other
+ * differences are tolerated. */
+static const ULONG indispensable_flags =
+    ISC_RET_SEQUENCE_DETECT | ISC_RET_REPLAY_DETECT | ISC_RET_CONFIDENTIALITY |
+    ISC_RET_ALLOCATED_MEMORY | ISC_RET_STREAM;
+
+typedef struct {
+    SECURITY_STATUS status;
+    schan__step step;
+    bool consumes_input;
+} disposition;
+
+static const disposition client_dispositions[] = {
+    {SEC_E_OK, SCHAN__STEP_DONE, true},               /* row 24, may carry a token */
+    {SEC_I_CONTINUE_NEEDED, SCHAN__STEP_AGAIN, true}, /* rows 22, 23 */
+    {SEC_E_INCOMPLETE_MESSAGE, SCHAN__STEP_WANT_RECORD, false},         /* row 21 */
+    {SEC_I_INCOMPLETE_CREDENTIALS, SCHAN__STEP_WANT_CREDENTIAL, false}, /* row 28 */
+};
+
+static const disposition *find_disposition(SECURITY_STATUS status)
+{
+    for (size_t i = 0; i < sizeof(client_dispositions) / sizeof(client_dispositions[0]);
+         i++) {
+        if (client_dispositions[i].status == status) {
+            return &client_dispositions[i];
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------ SSPI buffers */
+
+static SecBuffer buffer_of(ULONG type, void *data, ULONG size)
+{
+    SecBuffer buffer = {0};
+
+    buffer.BufferType = type;
+    buffer.pvBuffer = data;
+    buffer.cbBuffer = size;
+    return buffer;
+}
+
+static SecBufferDesc description_of(SecBuffer *buffers, ULONG count)
+{
+    SecBufferDesc description = {0};
+
+    description.ulVersion = SECBUFFER_VERSION;
+    description.cBuffers = count;
+    description.pBuffers = buffers;
+    return description;
+}
+
+typedef struct {
+    SecBuffer buffers[3];
+    ULONG flags;
+} output;
+
+/* Queues what SSPI wants sent and gives its memory back. We passed no memory in, so all
+ * that is there is SSPI's. */
+static bool queue_tokens(schan_engine *engine, output *out)
+{
+    bool is_queued = true;
+
+    for (size_t i = 0; i < sizeof(out->buffers) / sizeof(out->buffers[0]); i++) {
+        SecBuffer *buffer = &out->buffers[i];
+        if (buffer->pvBuffer == NULL) {
+            continue;
+        }
+        if (buffer->BufferType == SECBUFFER_TOKEN ||
+            buffer->BufferType == SECBUFFER_ALERT) {
+            is_queued = schan__buffer_append(&engine->outgoing, buffer->pvBuffer,
+                                             buffer->cbBuffer) &&
+                        is_queued;
+        }
+        engine->library->sspi->FreeContextBuffer(buffer->pvBuffer);
+    }
+    return is_queued;
+}
+
+static SECURITY_STATUS initialize(schan_engine *engine, SecBufferDesc *input,
+                                  output *out)
+{
+    SecBufferDesc output_description = description_of(out->buffers, 3);
+    TimeStamp expiry = {0};
+    bool is_first = !engine->has_handle;
+
+    memset(out, 0, sizeof(*out));
+    out->buffers[0] = buffer_of(SECBUFFER_TOKEN, NULL, 0);
+    out->buffers[1] = buffer_of(SECBUFFER_ALERT, NULL, 0);
+    out->buffers[2] = buffer_of(SECBUFFER_EMPTY, NULL, 0);
+    schan__sspi_enter(engine->library, is_first);
+    SECURITY_STATUS status = engine->library->sspi->InitializeSecurityContextW(
+        &engine->credential->handle, is_first ? NULL : &engine->handle,
+        engine->server_name, requested_flags, 0, 0, input, 0,
+        is_first ? &engine->handle : NULL, &output_description, &out->flags, &expiry);
+    schan__sspi_leave(engine->library, is_first);
+    return status;
+}
+
+/* ------------------------------------------------------------------- steps */
+
+/* Row 17: a Windows without ALPN refuses the buffer; offering protocols was optional,
+ * so it goes on without. */
+static bool is_alpn_unknown(SECURITY_STATUS status)
+{
+    return status == SEC_E_INVALID_TOKEN || status == SEC_E_UNSUPPORTED_FUNCTION ||
+           status == SEC_E_INVALID_PARAMETER;
+}
+
+schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
+{
+    SecBuffer alpn = buffer_of(SECBUFFER_APPLICATION_PROTOCOLS, engine->alpn_offer,
+                               engine->alpn_offer_size);
+    SecBufferDesc input = description_of(&alpn, 1);
+    output out = {0};
+
+    SECURITY_STATUS status =
+        initialize(engine, engine->alpn_offer_size > 0 ? &input : NULL, &out);
+    if (engine->alpn_offer_size > 0 && is_alpn_unknown(status)) {
+        status = initialize(engine, NULL, &out);
+    }
+    engine->has_handle =
+        status == SEC_I_CONTINUE_NEEDED; /* row 16: nothing else is a success here */
+    bool is_queued = queue_tokens(engine, &out);
+    if (!engine->has_handle) {
+        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
+                                  "InitializeSecurityContext", err);
+    }
+    return is_queued ? SCHAN_OK
+                     : schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
+}
+
+/* Row 22: how much of the input SSPI left over; the buffer's pointer is not set. */
+static size_t extra_of(const SecBuffer *input, size_t given)
+{
+    size_t extra = input[1].BufferType == SECBUFFER_EXTRA ? input[1].cbBuffer : 0;
+
+    return extra <= given ? extra : 0;
+}
+
+static schan_result judge(schan_engine *engine, SECURITY_STATUS status, ULONG flags,
+                          const disposition *row, schan_error *err)
+{
+    bool is_alert = engine->peeked_alert >= 0;
+
+    if (row == NULL || is_alert) {
+        schan_result result = is_alert ? SCHAN_ERR_ALERT : SCHAN_ERR_HANDSHAKE;
+        return schan__engine_fail(engine, result, status, "InitializeSecurityContext",
+                                  err);
+    }
+    if (row->step == SCHAN__STEP_DONE &&
+        (flags & indispensable_flags) != indispensable_flags) {
+        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE,
+                                  SEC_E_UNSUPPORTED_FUNCTION,
+                                  "InitializeSecurityContext", err);
+    }
+    if (row->step == SCHAN__STEP_WANT_CREDENTIAL &&
+        ++engine->credential_requests > most_credential_requests) {
+        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
+                                  "InitializeSecurityContext", err);
+    }
+    return SCHAN_OK;
+}
+
+schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__step *step,
+                                   schan_error *err)
+{
+    SecBuffer input[2] = {{0}};
+    SecBufferDesc description = description_of(input, 2);
+    output out = {0};
+    ULONG narrow = 0;
+
+    if (!schan__to_ulong(size, &narrow)) {
+        return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
+    }
+    input[0] =
+        buffer_of(SECBUFFER_TOKEN, schan__buffer_head(&engine->incoming), narrow);
+    input[1] = buffer_of(SECBUFFER_EMPTY, NULL, 0);
+
+    SECURITY_STATUS status = initialize(engine, &description, &out);
+    if (!queue_tokens(engine, &out)) {
+        return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
+    }
+    const disposition *row = find_disposition(status);
+    schan_result result = judge(engine, status, out.flags, row, err);
+    if (result != SCHAN_OK) {
+        return result;
+    }
+    engine->claimed = size;
+    engine->claim_wants_record = row->step == SCHAN__STEP_WANT_RECORD;
+    if (row->consumes_input) {
+        engine->claimed = extra_of(input, size);
+        schan__buffer_consume(&engine->incoming, size - engine->claimed);
+    }
+    *step = row->step;
+    return SCHAN_OK;
+}
+
+/* ------------------------------------------------------------------ alerts */
+
+bool schan__handshake_alert(schan_engine *engine, void *control, size_t size)
+{
+    SecBuffer token = buffer_of(SECBUFFER_TOKEN, control, (ULONG)size);
+    SecBufferDesc description =
+        description_of(&token, 1); /* row 70: exactly one buffer */
+    size_t queued_before = schan__buffer_size(&engine->outgoing);
+    output out = {0};
+
+    if (!engine->has_handle || engine->library->sspi->ApplyControlToken == NULL) {
+        return false;
+    }
+    schan__sspi_enter(engine->library, false);
+    SECURITY_STATUS status =
+        engine->library->sspi->ApplyControlToken(&engine->handle, &description);
+    schan__sspi_leave(engine->library, false);
+    if (status != SEC_E_OK) {
+        return false;
+    }
+    /* Row 68: SEC_E_OK and SEC_I_CONTEXT_EXPIRED are both told here; the token is what
+     * counts. */
+    initialize(engine, NULL, &out);
+    return queue_tokens(engine, &out) &&
+           schan__buffer_size(&engine->outgoing) > queued_before;
+}
