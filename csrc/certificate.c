@@ -1,0 +1,78 @@
+/*
+ * certificate.c - names and validity of a certificate, for people to read
+ */
+#include "schan_internal.h"
+
+static const DWORD encoding = X509_ASN_ENCODING | PKCS_7_ASN_ENCODING;
+
+static PCCERT_CONTEXT open_certificate(schan_library *library, schan_span der,
+                                       schan_error *err)
+{
+    ULONG size = 0;
+    PCCERT_CONTEXT certificate = NULL;
+
+    if (schan__to_ulong(der.size, &size)) {
+        certificate =
+            library->system->CertCreateCertificateContext(encoding, der.data, size);
+    }
+    if (certificate == NULL) {
+        schan__fail(err, SCHAN_ERR_SYSTEM, (int32_t)GetLastError(),
+                    "CertCreateCertificateContext");
+    }
+    return certificate;
+}
+
+schan_result schan_certificate_name(schan_library *library, schan_span der, int which,
+                                    wchar_t *text, size_t capacity, size_t *size,
+                                    schan_error *err)
+{
+    const DWORD style =
+        CERT_X500_NAME_STR |
+        CERT_NAME_STR_REVERSE_FLAG; /* RFC 4514: the common name first */
+    ULONG room = 0;
+
+    *size = 0;
+    if (!schan__to_ulong(capacity, &room)) {
+        return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
+    }
+    PCCERT_CONTEXT certificate = open_certificate(library, der, err);
+    if (certificate == NULL) {
+        return SCHAN_ERR_SYSTEM;
+    }
+    CERT_NAME_BLOB *name = which == SCHAN_NAME_ISSUER
+                               ? &certificate->pCertInfo->Issuer
+                               : &certificate->pCertInfo->Subject;
+    DWORD needed = library->system->CertNameToStrW(encoding, name, style, NULL, 0);
+    if (needed > 0 && needed <= room) {
+        needed = library->system->CertNameToStrW(encoding, name, style, text, room);
+    }
+    *size = needed > 0 ? needed - 1 : 0;
+    library->system->CertFreeCertificateContext(certificate);
+    return SCHAN_OK;
+}
+
+/* 100 ns since 1601 to seconds since 1970. */
+static int64_t unix_seconds(FILETIME time)
+{
+    const int64_t ticks_per_second = 10000000;
+    const int64_t seconds_from_1601_to_1970 = 11644473600;
+    uint64_t ticks = (uint64_t)time.dwHighDateTime << 32U | time.dwLowDateTime;
+
+    return (int64_t)(ticks / (uint64_t)ticks_per_second) - seconds_from_1601_to_1970;
+}
+
+schan_result schan_certificate_validity(schan_library *library, schan_span der,
+                                        int64_t *not_before, int64_t *not_after,
+                                        schan_error *err)
+{
+    *not_before = 0;
+    *not_after = 0;
+    PCCERT_CONTEXT certificate = open_certificate(library, der, err);
+    if (certificate == NULL) {
+        return SCHAN_ERR_SYSTEM;
+    }
+    *not_before = unix_seconds(certificate->pCertInfo->NotBefore);
+    *not_after = unix_seconds(certificate->pCertInfo->NotAfter);
+    library->system->CertFreeCertificateContext(certificate);
+    return SCHAN_OK;
+}
