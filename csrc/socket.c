@@ -1,0 +1,412 @@
+/*
+ * socket.c - the engine on a connected, non-blocking socket: the only file that waits
+ *
+ * Everything is one loop, run_until: ask the engine for the goal; send what it has
+ * queued; receive what it wants; when neither moves, wait until the socket is ready or
+ * the time is over. One lock is held around the engine and the non-blocking calls of
+ * Winsock, and never while waiting: so one thread may receive while another sends, and
+ * a byte that was received is in the engine before anybody else looks.
+ *
+ * Always true here: the socket is the caller's, who keeps it open while any thread is
+ * in here; records leave in the order in which they were made; a time that is over
+ * changes nothing.
+ */
+#include "schan_internal.h"
+
+#include <limits.h>
+
+static const size_t smallest_receive = (size_t)2 * SCHAN__RECORD_MAX;
+static const size_t largest_receive = (size_t)256 * 1024;
+
+struct schan_socket {
+    schan_engine *engine;
+    const schan_system *system;
+    SOCKET handle;
+    SRWLOCK lock;
+    bool is_lent; /* a view of incoming is out: nothing may move there */
+    size_t
+        receive_size; /* room offered to the next recv; grows while the peer fills it */
+};
+
+typedef struct {
+    schan_socket *socket;
+    schan_error *err;
+    ULONGLONG end_ms;
+    bool wants_to_receive;
+    bool wants_to_send;
+    bool has_moved; /* bytes were moved: ask the engine again before waiting */
+} round_trip;
+
+/* What a call wants of the engine; called with the lock held. */
+typedef struct goal {
+    schan_result (*ask)(struct goal *wanted, schan_engine *engine, schan_error *err);
+    bool flushes; /* reached only when all that is queued has left as well */
+    void *data;
+    size_t capacity;
+    size_t size;
+    schan_span view;
+    const schan_span *spans;
+    size_t count;
+    schan__position position;
+} goal;
+
+/* ------------------------------------------------------------------ moving */
+
+static schan_result fail_winsock(schan_socket *self, const char *call, schan_error *err)
+{
+    return schan__fail(err, SCHAN_ERR_SOCKET, self->system->WSAGetLastError(), call);
+}
+
+static int to_int(size_t size)
+{
+    return size > INT_MAX ? INT_MAX : (int)size;
+}
+
+/* Sends what is queued. The queue may keep some: then the round wants to send. */
+static schan_result send_queued(round_trip *trip)
+{
+    schan_socket *self = trip->socket;
+    schan__buffer *outgoing = &self->engine->outgoing;
+
+    while (schan__buffer_size(outgoing) > 0) {
+        int sent =
+            self->system->send(self->handle, (const char *)schan__buffer_head(outgoing),
+                               to_int(schan__buffer_size(outgoing)), 0);
+        if (sent < 0) {
+            if (self->system->WSAGetLastError() == WSAEWOULDBLOCK) {
+                trip->wants_to_send = true;
+                return SCHAN_OK;
+            }
+            return fail_winsock(self, "send", trip->err);
+        }
+        schan__buffer_consume(outgoing, (size_t)sent);
+        trip->has_moved = true;
+    }
+    return SCHAN_OK;
+}
+
+/* Row 64: after close_notify it does not matter how TCP ends, nor does it once all is
+ * over. */
+static schan_result receive_failed(round_trip *trip)
+{
+    if (trip->socket->engine->peer_closed) {
+        schan_engine_feed_eof(trip->socket->engine);
+        trip->has_moved = true;
+        return SCHAN_OK;
+    }
+    return fail_winsock(trip->socket, "recv", trip->err);
+}
+
+static schan_result receive(round_trip *trip)
+{
+    schan_socket *self = trip->socket;
+    schan__buffer *incoming = &self->engine->incoming;
+
+    if (self->engine->is_eof || self->is_lent) {
+        trip->wants_to_receive = !self->engine->is_eof;
+        return SCHAN_OK;
+    }
+    if (!schan__buffer_reserve(incoming, self->receive_size)) {
+        return schan__fail(trip->err, SCHAN_ERR_MEMORY, 0, NULL);
+    }
+    size_t room = schan__buffer_room(incoming);
+    int received = self->system->recv(
+        self->handle, (char *)schan__buffer_tail(incoming), to_int(room), 0);
+    if (received < 0) {
+        trip->wants_to_receive = self->system->WSAGetLastError() == WSAEWOULDBLOCK;
+        return trip->wants_to_receive ? SCHAN_OK : receive_failed(trip);
+    }
+    trip->has_moved = true;
+    if (received == 0) {
+        schan_engine_feed_eof(self->engine);
+        return SCHAN_OK;
+    }
+    schan__buffer_commit(incoming, (size_t)received);
+    if ((size_t)received == room && self->receive_size < largest_receive) {
+        self->receive_size *= 2;
+    }
+    return SCHAN_OK;
+}
+
+/* ----------------------------------------------------------------- waiting */
+
+static uint32_t time_left_ms(ULONGLONG end_ms)
+{
+    ULONGLONG now_ms = GetTickCount64();
+
+    return now_ms >= end_ms ? 0 : (uint32_t)(end_ms - now_ms);
+}
+
+/* An idle connection keeps no memory for receiving. */
+static void release_idle_memory(schan_socket *self)
+{
+    AcquireSRWLockExclusive(&self->lock);
+    if (!self->is_lent && schan__buffer_size(&self->engine->incoming) == 0) {
+        schan__buffer_free(&self->engine->incoming);
+        self->receive_size = smallest_receive;
+    }
+    if (schan__buffer_size(&self->engine->outgoing) == 0) {
+        schan__buffer_free(&self->engine->outgoing);
+    }
+    ReleaseSRWLockExclusive(&self->lock);
+}
+
+/* Waits, without the lock, for what the round wants. Results: SCHAN_OK,
+ * SCHAN_WANT_TIME, SCHAN_ERR_SOCKET. */
+static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests loops */
+{
+    schan_socket *self = trip->socket;
+    uint32_t left_ms = time_left_ms(trip->end_ms);
+    struct timeval timeout = {(long)(left_ms / 1000), (long)(left_ms % 1000) * 1000};
+    fd_set readable;
+    fd_set writable;
+
+    if (left_ms == 0) {
+        return SCHAN_WANT_TIME;
+    }
+    FD_ZERO(&readable);
+    FD_ZERO(&writable);
+    if (trip->wants_to_receive) {
+        FD_SET(self->handle, &readable);
+    }
+    if (trip->wants_to_send) {
+        FD_SET(self->handle, &writable);
+    }
+    int ready =
+        self->system->select(0, trip->wants_to_receive ? &readable : NULL,
+                             trip->wants_to_send ? &writable : NULL, NULL, &timeout);
+    if (ready < 0) {
+        return fail_winsock(self, "select", trip->err);
+    }
+    if (ready == 0) {
+        release_idle_memory(self);
+        return SCHAN_WANT_TIME;
+    }
+    return SCHAN_OK;
+}
+
+/* -------------------------------------------------------------------- loop */
+
+static bool is_answer(schan_result result)
+{
+    return result != SCHAN_WANT_READ && result != SCHAN_WANT_WRITE;
+}
+
+/*
+ * One round under the lock: asks for the goal, sends what that queued, whatever it said
+ * (a failing handshake has an alert to send), and receives what it lacks. The goal's
+ * failure goes before the socket's; and a send that fails is told only when the peer's
+ * last words, which may explain it, have been read.
+ */
+static schan_result go_round(round_trip *trip, goal *wanted)
+{
+    trip->wants_to_receive = false;
+    trip->wants_to_send = false;
+    trip->has_moved = false;
+    schan_result asked = wanted->ask(wanted, trip->socket->engine, trip->err);
+    if (asked < 0) {
+        schan_error *err = trip->err;
+        trip->err = NULL;
+        (void)send_queued(trip);
+        trip->err = err;
+        return asked;
+    }
+    schan_result sent = send_queued(trip);
+    if (asked == SCHAN_WANT_READ) {
+        bool has_sent = trip->has_moved;
+        trip->has_moved = false;
+        schan_result received = receive(trip);
+        bool has_received = trip->has_moved;
+        trip->has_moved = has_received || (has_sent && sent == SCHAN_OK);
+        if (received != SCHAN_OK || has_received) {
+            return received != SCHAN_OK ? received : SCHAN_WANT_READ;
+        }
+    }
+    return sent == SCHAN_OK || (is_answer(asked) && !wanted->flushes) ? asked : sent;
+}
+
+/* Runs until the goal is reached or the time is over. */
+static schan_result run_until(schan_socket *self, goal *wanted, uint32_t timeout_ms,
+                              schan_error *err)
+{
+    round_trip trip = {0};
+    schan_result result = SCHAN_OK;
+
+    trip.socket = self;
+    trip.err = err;
+    trip.end_ms = GetTickCount64() + timeout_ms;
+    do {
+        AcquireSRWLockExclusive(&self->lock);
+        do {
+            result = go_round(&trip, wanted);
+        } while (!is_answer(result) && trip.has_moved);
+        ReleaseSRWLockExclusive(&self->lock);
+        if (is_answer(result) &&
+            (result < 0 || !wanted->flushes || !trip.wants_to_send)) {
+            return result;
+        }
+        result = wait_for_socket(&trip);
+    } while (result == SCHAN_OK);
+    return result;
+}
+
+/* ------------------------------------------------------------------- goals */
+
+static schan_result ask_handshake(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    (void)wanted;
+    return schan_engine_handshake(engine, err);
+}
+
+static schan_result ask_read(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    return schan_engine_read(engine, wanted->data, wanted->capacity, &wanted->size,
+                             err);
+}
+
+static schan_result ask_peek(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    return schan_engine_peek(engine, &wanted->view, err);
+}
+
+static schan_result ask_write(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    if (wanted->position.index == wanted->count) {
+        return SCHAN_OK; /* all is encrypted; it only has to leave */
+    }
+    return schan__engine_write(engine, wanted->spans, wanted->count, &wanted->position,
+                               &wanted->size, err);
+}
+
+static schan_result ask_shutdown(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    (void)wanted;
+    return schan_engine_shutdown(engine, err);
+}
+
+static schan_result ask_nothing(goal *wanted, schan_engine *engine, schan_error *err)
+{
+    (void)wanted;
+    (void)engine;
+    (void)err;
+    return SCHAN_OK;
+}
+
+/* -------------------------------------------------------------- public part */
+
+schan_result schan_socket_new(schan_socket **out, schan_engine *engine,
+                              uintptr_t handle, schan_error *err)
+{
+    *out = NULL;
+    schan_socket *self = schan__allocate(sizeof(*self));
+    if (self == NULL) {
+        return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
+    }
+    InitializeSRWLock(&self->lock);
+    self->engine = engine;
+    self->system = engine->library->system;
+    self->handle = (SOCKET)handle;
+    self->receive_size = smallest_receive;
+    *out = self;
+    return SCHAN_OK;
+}
+
+void schan_socket_free(schan_socket *self)
+{
+    if (self != NULL) {
+        schan_engine_free(self->engine);
+        schan__release(self);
+    }
+}
+
+schan_engine *schan_socket_engine(schan_socket *self)
+{
+    return self->engine;
+}
+
+schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,
+                                    schan_error *err)
+{
+    goal wanted = {.ask = ask_handshake, .flushes = true};
+
+    return run_until(self, &wanted, timeout_ms, err);
+}
+
+/* A view dies at the next call of the reading side. */
+static void end_loan(schan_socket *self)
+{
+    AcquireSRWLockExclusive(&self->lock);
+    self->is_lent = false;
+    ReleaseSRWLockExclusive(&self->lock);
+}
+
+schan_result schan_socket_recv(schan_socket *self, void *data, size_t capacity,
+                               size_t *size, uint32_t timeout_ms, schan_error *err)
+{
+    end_loan(self);
+    goal wanted = {.ask = ask_read, .data = data, .capacity = capacity};
+
+    schan_result result = run_until(self, &wanted, timeout_ms, err);
+    *size = wanted.size;
+    return result;
+}
+
+schan_result schan_socket_peek(schan_socket *self, schan_span *view,
+                               uint32_t timeout_ms, schan_error *err)
+{
+    end_loan(self);
+    goal wanted = {.ask = ask_peek};
+
+    schan_result result = run_until(self, &wanted, timeout_ms, err);
+    if (result == SCHAN_OK) {
+        AcquireSRWLockExclusive(&self->lock);
+        self->is_lent = true;
+        result = schan_engine_peek(
+            self->engine, view, err); /* a sender may have moved incoming meanwhile */
+        ReleaseSRWLockExclusive(&self->lock);
+    }
+    return result;
+}
+
+void schan_socket_consume(schan_socket *self, size_t size)
+{
+    AcquireSRWLockExclusive(&self->lock);
+    self->is_lent = false;
+    schan_engine_consume(self->engine, size);
+    ReleaseSRWLockExclusive(&self->lock);
+}
+
+schan_result schan_socket_send(schan_socket *self, const schan_span *spans,
+                               size_t count, size_t *consumed, uint32_t timeout_ms,
+                               schan_error *err)
+{
+    goal wanted = {.ask = ask_write, .flushes = true, .spans = spans, .count = count};
+
+    schan_result result = run_until(self, &wanted, timeout_ms, err);
+    *consumed = wanted.size;
+    return result;
+}
+
+schan_result schan_socket_shutdown(schan_socket *self, uint32_t timeout_ms,
+                                   schan_error *err)
+{
+    goal wanted = {.ask = ask_shutdown, .flushes = true};
+
+    return run_until(self, &wanted, timeout_ms, err);
+}
+
+schan_result schan_socket_flush(schan_socket *self, uint32_t timeout_ms,
+                                schan_error *err)
+{
+    goal wanted = {.ask = ask_nothing, .flushes = true};
+
+    return run_until(self, &wanted, timeout_ms, err);
+}
+
+size_t schan_socket_pending(schan_socket *self)
+{
+    AcquireSRWLockExclusive(&self->lock);
+    size_t size = schan_engine_pending(self->engine);
+    ReleaseSRWLockExclusive(&self->lock);
+    return size;
+}
