@@ -1,0 +1,72 @@
+"""What Windows reads in a certificate."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from schannel_ffi._lib.binding import require
+from schannel_ffi._lib.failures import check
+from schannel_ffi._lib.shared import library
+from schannel_ffi.certificates import Certificate
+
+
+def describe_certificate(der: bytes) -> Certificate:
+    """Return what Windows reads in a certificate.
+
+    Raises:
+        TLSError: it is malformed.
+    """
+    ffi, lib = require()
+    handle, err = library(), ffi.new("schan_error *")
+    pinned = ffi.from_buffer("uint8_t[]", der)
+    span = {"data": pinned, "size": len(pinned)}
+    times = ffi.new("int64_t[2]")
+    doing = "reading a certificate"
+    check(lib.schan_certificate_validity(handle, span, times, times + 1, err), doing, err)
+    return Certificate(
+        der=der,
+        subject=_name(span, lib.SCHAN_NAME_SUBJECT),
+        issuer=_name(span, lib.SCHAN_NAME_ISSUER),
+        not_before=_utc(times[0]),
+        not_after=_utc(times[1]),
+        sha1=digest("sha1", der).hex(),
+        sha256=digest("sha256", der).hex(),
+    )
+
+
+def _name(span: dict[str, Any], which: int) -> str:
+    ffi, lib = require()
+    handle, err = library(), ffi.new("schan_error *")
+    size, capacity = ffi.new("size_t *"), 512
+    while True:
+        text = ffi.new("wchar_t[]", capacity)
+        result = lib.schan_certificate_name(handle, span, which, text, capacity, size, err)
+        check(result, "reading a certificate's name", err)
+        if size[0] < capacity:
+            return str(ffi.string(text))
+        capacity = size[0] + 1
+
+
+def _utc(seconds: int) -> datetime:
+    """Return a time; one outside Python's calendar becomes its first or last moment."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+    except OverflowError:
+        edge = datetime.min if seconds < 0 else datetime.max
+        return edge.replace(tzinfo=timezone.utc)
+
+
+def digest(algorithm: str, data: bytes) -> bytes:
+    """Return the "sha1" or "sha256" digest, by CNG."""
+    ffi, lib = require()
+    number = {"sha1": lib.SCHAN_SHA1, "sha256": lib.SCHAN_SHA256}[algorithm]
+    pinned = ffi.from_buffer("uint8_t[]", data)
+    out, size, err = ffi.new("uint8_t[64]"), ffi.new("size_t *"), ffi.new("schan_error *")
+    span = {"data": pinned, "size": len(pinned)}
+    check(
+        lib.schan_digest(library(), number, span, out, 64, size, err),
+        "computing a digest",
+        err,
+    )
+    return bytes(ffi.buffer(out, size[0]))

@@ -1,0 +1,168 @@
+"""The settings of a TLS connection: frozen values, equal when they mean the same, usable as keys.
+
+Nothing here touches Windows; `_lib` turns these values into credentials and chain engines, and
+keeps those by value.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass, field
+
+from schannel_ffi.certificates import split_pem
+
+__all__ = ["Revocation", "TLSConfig", "TLSVersion", "TrustStore"]
+
+MAX_ALPN_NAME = 255  # RFC 7301, 3.1
+MAX_ALPN_LIST = 65_535
+
+
+class TLSVersion(enum.IntEnum):
+    """A protocol version, numbered as in the handshake (RFC 8446, 4.2.1)."""
+
+    TLSv1 = 0x0301
+    TLSv1_1 = 0x0302
+    TLSv1_2 = 0x0303
+    TLSv1_3 = 0x0304
+
+    def __str__(self) -> str:
+        """Return the name as `ssl.SSLSocket.version()` gives it."""
+        return self.name.replace("_", ".")
+
+
+class Revocation(enum.Enum):
+    """What to do about certificates that their issuer may have revoked."""
+
+    OFF = "off"
+    """Do not ask."""
+    BEST_EFFORT = "best effort"
+    """Ask; a revoked certificate is refused, one that cannot be found out about is accepted."""
+    REQUIRED = "required"
+    """Ask; only a certificate known to be good is accepted."""
+
+
+@dataclass(frozen=True)
+class TrustStore:
+    """What a certificate chain may end in. Make it with one of the class methods."""
+
+    roots: tuple[bytes, ...] = field(default=(), repr=False)
+    exclusive: bool = True
+    store: tuple[str, str] | None = None
+
+    @classmethod
+    def system(cls) -> TrustStore:
+        """Return the machine's own trust store, with its policies and its on-demand roots."""
+        return cls()
+
+    @classmethod
+    def from_pem(
+        cls, source: str | os.PathLike[str] | bytes, *, exclusive: bool = True
+    ) -> TrustStore:
+        """Return trust anchors read from PEM.
+
+        Args:
+            source: a path, or the PEM itself as bytes; one or more certificates, text around them
+                is ignored.
+            exclusive: nothing else is trusted; otherwise a chain may end in the machine's roots as
+                well.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: there is no certificate in it.
+
+        Source: RFC 7468, 5.
+        """
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            pem, name = bytes(source), "the PEM data"
+        else:
+            name = os.fspath(source)
+            with open(name, "rb") as file:
+                pem = file.read()
+        roots = tuple(dict.fromkeys(split_pem(pem)))
+        if not roots:
+            raise ValueError(f"{name} holds no certificate (-----BEGIN CERTIFICATE-----)")
+        return cls(roots=roots, exclusive=exclusive)
+
+    @classmethod
+    def from_store(cls, name: str, location: str = "CurrentUser") -> TrustStore:
+        """Return the certificates of a Windows certificate store as the only trust anchors.
+
+        Args:
+            name: "Root", "TrustedPeople" or the name of a store of your own.
+            location: "CurrentUser" or "LocalMachine".
+
+        Raises:
+            ValueError: an unknown location.
+        """
+        if location not in {"CurrentUser", "LocalMachine"}:
+            raise ValueError(f"location is CurrentUser or LocalMachine, not {location!r}")
+        return cls(store=(name, location))
+
+
+@dataclass(frozen=True)
+class TLSConfig:
+    """How to make a TLS connection. The defaults are safe; what is not has `insecure` in its name.
+
+    Attributes:
+        trust: what the peer's certificate chain may end in.
+        revocation: whether revoked certificates are looked for.
+        revocation_timeout: seconds for all that Windows fetches while it builds the chain (lists,
+            OCSP, intermediates).
+        minimum_version: nothing older is offered or accepted.
+        maximum_version: nothing newer is offered or accepted; None: the newest that Windows has.
+        alpn_protocols: names to offer, most wanted first, as str (ASCII) or bytes.
+        require_close_notify: an end of TCP without close_notify raises `TruncatedStream`; otherwise
+            it is taken for the end of the stream when it falls between two records.
+        insecure_skip_verify: accept any certificate for any name. Whoever sits on the way can read
+            and change all.
+        insecure_weak_crypto: do not ask Windows to leave out algorithms that it counts as weak.
+    """
+
+    trust: TrustStore = field(default_factory=TrustStore.system)
+    revocation: Revocation = Revocation.BEST_EFFORT
+    revocation_timeout: float = 10.0
+    minimum_version: TLSVersion = TLSVersion.TLSv1_2
+    maximum_version: TLSVersion | None = None
+    alpn_protocols: tuple[str | bytes, ...] = ()
+    require_close_notify: bool = True
+    insecure_skip_verify: bool = False
+    insecure_weak_crypto: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before a connection is made.
+
+        Raises:
+            ValueError: an empty version range, a malformed ALPN name, a time that is not positive.
+        """
+        object.__setattr__(self, "alpn_protocols", tuple(self.alpn_protocols))
+        if self.maximum_version is not None and self.maximum_version < self.minimum_version:
+            raise ValueError(
+                f"maximum_version {self.maximum_version} is below {self.minimum_version}"
+            )
+        if not self.revocation_timeout > 0:
+            raise ValueError("revocation_timeout must be more than 0 seconds")
+        self.alpn_wire_format()
+
+    def versions(self) -> tuple[TLSVersion, ...]:
+        """Return the versions of the range, oldest first."""
+        highest = self.maximum_version or max(TLSVersion)
+        return tuple(
+            version for version in TLSVersion if self.minimum_version <= version <= highest
+        )
+
+    def alpn_wire_format(self) -> bytes:
+        """Return the ALPN names as the handshake has them (RFC 7301, 3.1)."""
+        names = [
+            name.encode("ascii") if isinstance(name, str) else bytes(name)
+            for name in self.alpn_protocols
+        ]
+        for name in names:
+            if not 1 <= len(name) <= MAX_ALPN_NAME:
+                raise ValueError(
+                    f"an ALPN protocol name has 1..{MAX_ALPN_NAME} bytes, not {len(name)}"
+                )
+        wire = b"".join(bytes([len(name)]) + name for name in names)
+        if len(wire) > MAX_ALPN_LIST:
+            raise ValueError("the ALPN protocol names are too long together")
+        return wire

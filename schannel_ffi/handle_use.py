@@ -1,0 +1,145 @@
+"""Who is using a socket's handle: turns at each direction, close() from anywhere, the last one out.
+
+Windows gives the number of a closed socket to the next one at once, so a handle must never be used
+after it was given back. Every use is counted. `close` marks the handle, wakes whoever waits and
+leaves; whoever is the last to leave a marked handle releases it.
+
+Waits come back to Python every 100 ms at most, so that Ctrl-C and `close` are seen on Windows too.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from schannel_ffi.errors import SocketClosed, TLSError, TLSTimeout, WouldBlock
+
+__all__ = ["HandleUse", "deadline_of"]
+
+SLICE_SECONDS: Final = 0.1
+
+T = TypeVar("T")
+Step = Callable[[int], T | None]  # does something for so many milliseconds; None: not done yet
+
+
+def deadline_of(timeout: float | None) -> float:
+    """Return the `time.monotonic()` at which `timeout` seconds are over; None: never."""
+    return math.inf if timeout is None else time.monotonic() + timeout
+
+
+class HandleUse:
+    """The count of a handle's users, and their turns.
+
+    Attributes:
+        reading: the turn of the receiving direction.
+        writing: the turn of the sending direction.
+        is_closed: no new use begins.
+    """
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        """Call `release` once, when the handle is closed and nobody uses it any more."""
+        self.reading = threading.Lock()
+        self.writing = threading.Lock()
+        self.is_closed = False
+        self._release = release
+        self._count = threading.Lock()  # around _users and the change of is_closed
+        self._users = 0
+
+    def check_open(self) -> None:
+        """Raise `SocketClosed` when the handle is closed."""
+        if self.is_closed:
+            raise SocketClosed("the socket is closed")
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the handle valid for a call that does not wait."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def call(self, turn: threading.Lock, step: Step[T], *, doing: str, timeout: float | None) -> T:
+        """Return the result of `step`, in turn with other calls of the same direction.
+
+        Raises:
+            SocketClosed: the handle is closed, or was meanwhile.
+            TLSTimeout, WouldBlock: no result, or no turn, within `timeout` seconds.
+        """
+        deadline = deadline_of(timeout)
+        self._enter()
+        try:
+            self.wait(_acquire(turn), deadline, "waiting for another thread's call")
+            try:
+                self.check_open()
+                return self.wait(step, deadline, doing, is_blocking=timeout != 0)
+            finally:
+                turn.release()
+        except TLSError:
+            if self.is_closed:  # close() in another thread shut the connection down under us
+                raise SocketClosed("the socket was closed by another thread") from None
+            raise
+        finally:
+            self._leave()
+
+    def wait(self, step: Step[T], deadline: float, doing: str, *, is_blocking: bool = True) -> T:
+        """Ask `step` for slices of time until it has a result."""
+        while True:
+            left = deadline - time.monotonic()
+            result = step(max(0, math.ceil(min(left, SLICE_SECONDS) * 1000)))
+            if result is not None:
+                return result
+            self.check_open()
+            if time.monotonic() >= deadline:
+                raise _time_over(doing, is_blocking=is_blocking)
+
+    def close(self, farewell: Callable[[], None], wake: Callable[[], None]) -> None:
+        """Mark the handle closed: `farewell`, and `wake` where others wait; the last releases."""
+        with self._count:
+            if self.is_closed:
+                return
+            self.is_closed = True
+            is_idle = self._users == 0
+            farewell()
+            if not is_idle:
+                wake()
+        if is_idle:
+            self._release()
+
+    def give_up(self) -> None:
+        """Mark the handle closed without releasing it: it is somebody else's now.
+
+        Raises:
+            TLSError: another thread uses it.
+        """
+        with self._count:
+            self.check_open()
+            if self._users:
+                raise TLSError("another thread is using the socket", hint="let it finish first")
+            self.is_closed = True
+
+    def _enter(self) -> None:
+        with self._count:
+            self.check_open()
+            self._users += 1
+
+    def _leave(self) -> None:
+        with self._count:
+            self._users -= 1
+            is_last = self.is_closed and self._users == 0
+        if is_last:
+            self._release()
+
+
+def _acquire(turn: threading.Lock) -> Step[bool]:
+    return lambda slice_ms: turn.acquire(timeout=slice_ms / 1000) or None
+
+
+def _time_over(doing: str, *, is_blocking: bool) -> TLSTimeout | WouldBlock:
+    if is_blocking:
+        return TLSTimeout(f"{doing}: the time was over")
+    return WouldBlock(f"{doing} would have to wait")

@@ -1,0 +1,49 @@
+"""The name of the peer: what the user wrote becomes what is sent as SNI and verified."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from schannel_ffi.tcp import ascii_host
+
+__all__ = ["ServerName"]
+
+MAX_NAME = 253  # RFC 1035, 2.3.4, as text
+MAX_LABEL = 63
+
+
+@dataclass(frozen=True)
+class ServerName:
+    """A DNS name or an IP address, never both.
+
+    Attributes:
+        dns_name: A-labels without trailing dot, or "".
+        ip_address: 4 or 16 bytes, or b"".
+    """
+
+    dns_name: str = ""
+    ip_address: bytes = b""
+
+    @classmethod
+    def parse(cls, text: str) -> ServerName:
+        """Return the name that `text` means: a DNS name, an IDN (IDNA 2003) or an IP literal.
+
+        An IP address is not sent as SNI (RFC 6066, 3) and compared with iPAddress entries only (RFC
+        9525, 6.5).
+
+        Raises:
+            ValueError: control characters, an empty or too long name or label.
+        """
+        name = ascii_host(text)
+        try:
+            return cls(ip_address=ipaddress.ip_address(name).packed)
+        except ValueError:
+            pass
+        name = name.removesuffix(".")
+        labels = name.split(".")
+        if len(name) > MAX_NAME or any(not 1 <= len(label) <= MAX_LABEL for label in labels):
+            raise ValueError(
+                f"{text!r} is no host name: at most {MAX_NAME} characters, labels of 1..{MAX_LABEL}"
+            )
+        return cls(dns_name=name)

@@ -1,0 +1,584 @@
+"""`connect`, `wrap` and `TLSSocket`: TLS by Schannel with the interface of `ssl.SSLSocket`.
+
+How it works. Python's socket object owns the handle; the C engine borrows its number, non-blocking.
+Every public call computes one deadline and asks C for slices of time until then (`handle_use`).
+
+Threads. One thread may receive while another sends; two receivers take turns. `close` may come from
+any thread, and ends the others' calls.
+
+Interruption. A timeout changes nothing: what was taken over leaves first in the next call. Only an
+exception that comes from outside (KeyboardInterrupt) in the middle of a send closes the socket:
+half a record must not be followed by another.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from schannel_ffi import _lib, tcp
+from schannel_ffi.certificates import Certificate
+from schannel_ffi.config import TLSConfig, TLSVersion
+from schannel_ffi.errors import TLSError, TLSTimeout, TruncatedStream, WouldBlock
+from schannel_ffi.handle_use import HandleUse, deadline_of
+from schannel_ffi.server_name import ServerName
+
+__all__ = ["TLSSocket", "connect", "wrap"]
+
+MAX_RECV_BYTES: Final = 2**31 - 1
+MOST_DROPPED_READS: Final = 64
+
+T = TypeVar("T")
+
+
+def connect(
+    address: tuple[str, int],
+    *,
+    config: TLSConfig | None = None,
+    server_hostname: str | None = None,
+    timeout: float | None = 30.0,
+    source_address: tuple[str, int] | None = None,
+) -> TLSSocket:
+    """Connect to a TLS server and return a socket whose peer is verified.
+
+    Waits at most `timeout` for all of it: name resolution, all addresses (raced), TCP, handshake
+    and verification.
+
+    Args:
+        address: host name or IP literal, and port 1..65535.
+        config: settings; the defaults of `TLSConfig` if None.
+        server_hostname: the name that is sent as SNI and that the certificate must be for, if not
+            the host itself.
+        timeout: seconds, None for no limit; afterwards the timeout of the socket.
+        source_address: address and port to connect from.
+
+    Raises:
+        ValueError: a host name with control characters, a port out of range.
+        TLSTimeout: the time was over.
+        tcp.ConnectError: no address could be connected to (`ConnectionRefusedError` when all
+            refused).
+        CertificateError: the peer's certificate was refused; nothing was sent.
+        HandshakeError, PeerAlert, TruncatedStream, ConnectionReset: the handshake failed.
+        UnsupportedPlatform: this is not Windows.
+
+    Source: RFC 8446; RFC 8305; Microsoft Learn, "Creating a Secure Connection Using Schannel".
+    """
+    _lib.require()
+    host, port = address
+    name = ServerName.parse(server_hostname if server_hostname is not None else host)
+    deadline = deadline_of(timeout)
+    raw = tcp.open_connection(host, port, deadline=deadline, source_address=source_address)
+    return TLSSocket(raw, config or TLSConfig(), name, deadline=deadline, timeout=timeout)
+
+
+def wrap(
+    sock: socket.socket,
+    *,
+    config: TLSConfig | None = None,
+    server_hostname: str | None = None,
+    timeout: float | None = 30.0,
+) -> TLSSocket:
+    """Start TLS on a connected socket (STARTTLS of any protocol, proxies).
+
+    Takes the socket over, as `ssl.SSLContext.wrap_socket` does: `sock` is detached, also when the
+    handshake fails. Waits at most `timeout` for handshake and verification.
+
+    Args:
+        sock: a connected stream socket with nothing left to read in any buffer of yours.
+        config: settings; the defaults of `TLSConfig` if None.
+        server_hostname: the name that is sent as SNI and that the certificate must be for. It may
+            be None only with `insecure_skip_verify`.
+        timeout: seconds, None for no limit; afterwards the timeout of the socket.
+
+    Raises:
+        ValueError: no `server_hostname`, or one that is no host name; not a connected stream
+            socket.
+        CertificateError, HandshakeError, PeerAlert, TruncatedStream, ConnectionReset, TLSTimeout:
+        as `connect`.
+        UnsupportedPlatform: this is not Windows.
+    """
+    _lib.require()
+    config = config or TLSConfig()
+    if server_hostname is None and not config.insecure_skip_verify:
+        raise ValueError("server_hostname is needed to verify the peer")
+    name = ServerName.parse(server_hostname) if server_hostname is not None else None
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError("TLS needs a stream socket")
+    raw = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    return TLSSocket(raw, config, name, deadline=deadline_of(timeout), timeout=timeout)
+
+
+class TLSSocket:
+    """A TLS connection, made by `connect` and `wrap`; methods as those of `ssl.SSLSocket`.
+
+    A context manager. A socket that is not closed warns (ResourceWarning) when it is collected.
+    """
+
+    def __init__(
+        self,
+        raw: socket.socket,
+        config: TLSConfig,
+        name: ServerName | None,
+        *,
+        deadline: float,
+        timeout: float | None,
+    ) -> None:
+        """Take `raw` over, shake hands and verify the peer; close it when that fails."""
+        self._raw = raw
+        self._config = config
+        self._use = HandleUse(self._release)
+        self._connection: _lib.Connection | None = None
+        self._io_refs = 0
+        self._closes_with_files = False
+        self._chain: tuple[bytes, ...] = ()
+        try:
+            self._timeout = _checked_timeout(timeout)
+            raw.setblocking(False)  # noqa: FBT003 - as socket.socket has it
+            self._connection = _lib.Connection(config, name, raw.fileno())
+            self._begin(self._connection, name, deadline)
+        except BaseException:
+            self._use.is_closed = True
+            self._release()
+            raise
+
+    # ------------------------------------------------------------------------------ handshake
+
+    def _begin(self, connection: _lib.Connection, name: ServerName | None, deadline: float) -> None:
+        self._use.wait(connection.handshake, deadline, "TLS handshake")
+        if self._config.insecure_skip_verify:
+            connection.accept()
+            return
+        verification = _lib.Verification(connection, self._config, name)
+        doing = "verification of the peer's certificate"
+        verdict = self._use.wait(verification.wait, deadline, doing)
+        self._chain = verification.chain()
+        if verdict.reason == 0:
+            connection.accept()
+            return
+        connection.refuse(verdict)
+        raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, self._chain)
+
+    def _release(self) -> None:
+        if self._connection is not None:
+            self._connection.free()
+            self._drop_unread()
+        self._raw.close()
+
+    def _drop_unread(self) -> None:
+        """Empty the receive buffer: TCP answers a close over unread bytes with a reset.
+
+        A reset makes the peer lose what it has not read yet. Session tickets of TLS 1.3 lie there
+        when a client only sends.
+        """
+        with suppress(OSError):
+            self._raw.shutdown(socket.SHUT_WR)
+            for _ in range(MOST_DROPPED_READS):
+                if not self._raw.recv(65536):
+                    break
+
+    @property
+    def _engine(self) -> _lib.Connection:
+        assert self._connection is not None, "there is one since __init__"
+        return self._connection
+
+    def _call(self, turn: Any, step: Callable[[int], T | None], doing: str) -> T:
+        return self._use.call(turn, step, doing=doing, timeout=self._timeout)
+
+    # ------------------------------------------------------------------------------ receiving
+
+    def recv(self, max_bytes: int = 16384, flags: int = 0) -> bytes:
+        """Return decrypted application data, at most `max_bytes`; wait for it if there is none.
+
+        Waits until the socket's timeout. A timeout leaves the connection usable and loses nothing.
+
+        Args:
+            max_bytes: 0..2**31-1 bytes. One TLS record holds at most 16,384, so less may come.
+            flags: must be 0, as for `ssl.SSLSocket`.
+
+        Returns:
+            1..max_bytes bytes; b"" only after the peer's close_notify (or where `max_bytes` is 0).
+
+        Raises:
+            TLSTimeout: nothing arrived in time.
+            TruncatedStream: TCP ended without close_notify (RFC 8446, 6.1), so data may be missing.
+            ConnectionReset: the peer reset the connection.
+            TLSError: a record could not be decrypted; the connection is over.
+
+        Source: RFC 8446 section 5.2; Microsoft Learn, "DecryptMessage (Schannel)".
+        """
+        _no_flags(flags)
+        if not 0 <= max_bytes <= MAX_RECV_BYTES:
+            raise ValueError(f"max_bytes is 0..{MAX_RECV_BYTES}, not {max_bytes}")
+        if max_bytes == 0:
+            return b""
+        try:
+            return self._call(
+                self._use.reading, lambda ms: self._engine.recv(max_bytes, ms), "receiving"
+            )
+        except TruncatedStream as error:
+            self._tolerate_truncation(error)
+            return b""
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """Fill a writable bytes-like object with application data and return how many bytes came.
+
+        As `recv`, but several records may come at once.
+
+        Args:
+            buffer: bytes-like, writable, contiguous.
+            nbytes: at most so many bytes; 0: as many as fit.
+            flags: must be 0.
+
+        Returns:
+            1..len(buffer); 0 only after the peer's close_notify, or where there is no room.
+
+        Raises:
+            As `recv`.
+        """
+        _no_flags(flags)
+        room = _lib.writable_buffer(buffer, nbytes)
+        if len(room) == 0:
+            return 0
+        try:
+            return self._call(
+                self._use.reading, lambda ms: self._engine.recv_into(room, ms), "receiving"
+            )
+        except TruncatedStream as error:
+            self._tolerate_truncation(error)
+            return 0
+
+    def _tolerate_truncation(self, error: TruncatedStream) -> None:
+        """Take an end between two records for the end of the stream, where the settings say so."""
+        if self._config.require_close_notify or not _lib.is_between_records(error):
+            raise error
+
+    def pending(self) -> int:
+        """Return how many bytes `recv` would return without waiting for the network, 0..16384."""
+        with self._use.hold():
+            return self._engine.pending()
+
+    # ----------------------------------------------------------------------------------------
+    # -------------- sending
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Encrypt and send `data`; return how many bytes were taken over.
+
+        Waits until the socket's timeout for all of it to leave. In non-blocking mode it takes over
+        what can be queued.
+
+        Args:
+            data: bytes-like, contiguous, 0..2**31-1 bytes.
+            flags: must be 0.
+
+        Returns:
+            len(data); less only in non-blocking mode.
+
+        Raises:
+            TLSTimeout: not all has left. `bytes_sent` tells how many bytes were taken over, never
+                to be given again.
+            WouldBlock: in non-blocking mode nothing could be taken over.
+            ConnectionReset, TLSError: the connection is over.
+
+        Source: RFC 8446 section 5.1; Microsoft Learn, "EncryptMessage (Schannel)".
+        """
+        return self.sendmsg([data], (), flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Encrypt and send all of `data`; arguments and errors as `send`, one timeout for all."""
+        sent = self.sendmsg([data], (), flags)
+        if sent < memoryview(data).nbytes:
+            raise _partly_sent(sent)
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Any],
+        ancdata: Iterable[Any] = (),
+        flags: int = 0,
+        address: None = None,
+    ) -> int:
+        """Send several bytes-like objects as one; arguments and errors as `send`.
+
+        `ancdata` and `address` must be empty: TLS has no place for them.
+        """
+        _no_flags(flags)
+        if tuple(ancdata) or address is not None:
+            raise ValueError("TLS carries neither ancillary data nor addresses")
+        data = _lib.Outgoing(list(buffers))
+        try:
+            self._call(self._use.writing, lambda ms: self._engine.send(data, ms), "sending")
+        except TLSTimeout as timeout:
+            timeout.bytes_sent = data.sent
+            raise
+        except WouldBlock:
+            if data.sent == 0:
+                raise
+        except (TLSError, MemoryError):
+            raise
+        except BaseException:
+            self._use.close(self._wake, self._wake)  # no close_notify: half a record may have left
+            raise
+        return data.sent
+
+    # ----------------------------------------------------------------------------------------
+    # --------------- ending
+
+    def unwrap(self) -> socket.socket:
+        """End TLS in both directions and return the plain socket, which is the caller's again.
+
+        Sends close_notify and waits for the peer's, until the socket's timeout.
+
+        Raises:
+            TLSError: application data is waiting that nobody has read; the connection stays open.
+            TLSTimeout: the peer's close_notify did not come.
+            TruncatedStream: TCP ended without it.
+
+        Source: RFC 8446, 6.1.
+        """
+        self._call(self._use.writing, self._engine.shutdown, "sending close_notify")
+        if self._call(
+            self._use.reading, lambda ms: self._engine.recv(1, ms), "waiting for close_notify"
+        ):
+            raise TLSError(
+                "application data came instead of close_notify", hint='read until b"" before unwrap'
+            )
+        self._use.give_up()
+        self._engine.free()
+        raw = self._raw
+        plain = socket.socket(raw.family, raw.type, raw.proto, fileno=raw.detach())
+        plain.settimeout(self._timeout)
+        return plain
+
+    def shutdown(self, how: int) -> None:
+        """End a direction: SHUT_WR sends close_notify, then ends TCP's; reading goes on.
+
+        SHUT_RD and SHUT_RDWR end TCP's directions, SHUT_RDWR after close_notify.
+        """
+        if how in {socket.SHUT_WR, socket.SHUT_RDWR}:
+            self._call(self._use.writing, self._engine.shutdown, "sending close_notify")
+        self._use.check_open()
+        self._raw.shutdown(how)
+
+    def close(self) -> None:
+        """Close the connection: close_notify where it can leave at once, then TCP.
+
+        Does not wait; may be repeated.
+
+        A thread that waits in another call gets `SocketClosed`.
+        """
+        if (
+            self._io_refs > 0
+        ):  # files made by makefile() keep the connection open, as with socket.socket
+            self._closes_with_files = True
+            return
+        self._use.close(self._say_goodbye, self._wake)
+
+    def _say_goodbye(self) -> None:
+        with suppress(TLSError, MemoryError):
+            self._engine.shutdown(0)
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            self._raw.shutdown(socket.SHUT_RDWR)
+
+    def detach(self) -> int:
+        """Give the handle back without closing it; TLS is over, no close_notify is sent.
+
+        Raises:
+            TLSError: another thread uses the socket.
+        """
+        self._use.give_up()
+        self._engine.free()
+        self._raw.setblocking(True)  # noqa: FBT003 - as socket.socket has it
+        return self._raw.detach()
+
+    def __enter__(self) -> TLSSocket:
+        """Return the socket."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Warn about a socket that was not closed, and close it."""
+        use: HandleUse | None = getattr(self, "_use", None)
+        if use is not None and not use.is_closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._io_refs = 0
+            self.close()
+
+    def __repr__(self) -> str:
+        """Tell what it is connected to."""
+        if self._use.is_closed:
+            return "<TLSSocket closed>"
+        return f"<TLSSocket {self.version()} fd={self.fileno()}>"
+
+    # ----------------------------------------------------------------------------------------
+    # ---- facts and settings
+
+    def version(self) -> str:
+        """Return the protocol version, "TLSv1.2" or "TLSv1.3"."""
+        return str(self._info()[0] or "unknown")
+
+    def cipher(self) -> tuple[str, str, int]:
+        """Return cipher suite, protocol version and strength in bits, as Windows names them."""
+        version, suite, bits, _ = self._info()
+        return suite, str(version or "unknown"), bits
+
+    @property
+    def alpn_protocol(self) -> bytes | None:
+        """The protocol agreed on by ALPN (RFC 7301), or None."""
+        return self._info()[3]
+
+    def selected_alpn_protocol(self) -> str | None:
+        """Return `alpn_protocol` as `ssl.SSLSocket` does: str."""
+        name = self.alpn_protocol
+        return name.decode("ascii", "backslashreplace") if name is not None else None
+
+    def _info(self) -> tuple[TLSVersion | None, str, int, bytes | None]:
+        with self._use.hold():
+            return self._engine.info()
+
+    @property
+    def peer_certificates(self) -> tuple[Certificate, ...]:
+        """The peer's chain as Windows built it, its own first; that one alone if unverified."""
+        chain = self._chain
+        if not chain:
+            with self._use.hold():
+                own = self._engine.peer_certificate()
+            chain = (own,) if own else ()
+        return tuple(_lib.describe_certificate(der) for der in chain)
+
+    def getpeercert(self, binary_form: bool = True) -> bytes | None:  # noqa: FBT001, FBT002 - as ssl.SSLSocket
+        """Return the peer's own certificate, DER; False is OpenSSL's own format: not here."""
+        if not binary_form:
+            raise ValueError(
+                "only binary_form=True; peer_certificates tells subject, issuer and dates"
+            )
+        certificates = self.peer_certificates
+        return certificates[0].der if certificates else None
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Set the seconds that each call may wait; None: for ever, 0: non-blocking."""
+        self._timeout = _checked_timeout(timeout)
+
+    def gettimeout(self) -> float | None:
+        """Return the seconds that each call may wait."""
+        return self._timeout
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as socket.socket
+        """Set no timeout (True) or non-blocking mode (False)."""
+        self._timeout = None if flag else 0.0
+
+    def fileno(self) -> int:
+        """Return the handle, -1 when closed. Readable does not mean: application data is there."""
+        return -1 if self._use.is_closed else self._raw.fileno()
+
+    def getpeername(self) -> Any:
+        """Return the peer's address."""
+        self._use.check_open()
+        return self._raw.getpeername()
+
+    def getsockname(self) -> Any:
+        """Return the own address."""
+        self._use.check_open()
+        return self._raw.getsockname()
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Set an option of the TCP socket."""
+        self._use.check_open()
+        self._raw.setsockopt(level, option, value)
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        """Return an option of the TCP socket."""
+        self._use.check_open()
+        return (
+            self._raw.getsockopt(level, option, size)
+            if size
+            else self._raw.getsockopt(level, option)
+        )
+
+    @property
+    def family(self) -> int:
+        """The address family."""
+        return self._raw.family
+
+    @property
+    def type(self) -> int:
+        """The socket type: SOCK_STREAM."""
+        return self._raw.type
+
+    @property
+    def proto(self) -> int:
+        """The protocol number."""
+        return self._raw.proto
+
+    # ----------------------------------------------------------------------------------------
+    # ---------------- files
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        """Return a file object of the connection; as `socket.socket.makefile`."""
+        self._use.check_open()
+        make: Any = socket.socket.makefile  # needs _io_refs, recv_into, send, _decref_socketios
+        return make(
+            self,
+            mode,
+            buffering,
+            encoding=encoding,
+            errors=errors,
+            newline=newline,
+        )
+
+    def _decref_socketios(self) -> None:
+        """Count a file that was closed (`socket.SocketIO` calls this)."""
+        self._io_refs = max(0, self._io_refs - 1)
+        if self._closes_with_files and self._io_refs == 0:
+            self.close()
+
+
+# ------------------------------------------------------------------------------------------------
+# ------------- helpers
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"a timeout is None or 0 seconds and more, not {timeout!r}")
+    return None if timeout is None else float(timeout)
+
+
+def _partly_sent(sent: int) -> WouldBlock:
+    error = WouldBlock(
+        "not all could be sent without waiting", hint="use send() in non-blocking mode"
+    )
+    error.characters_written = sent
+    return error
+
+
+def _no_flags(flags: int) -> None:
+    if flags:
+        raise ValueError(f"non-zero flags are not possible with TLS: {flags}")
+
+
+def _peer_text(name: ServerName | None, raw: socket.socket) -> str:
+    if name is not None and name.dns_name:
+        return name.dns_name
+    with suppress(OSError):
+        return str(raw.getpeername()[0])
+    return "the peer"
