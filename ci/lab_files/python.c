@@ -1,0 +1,6 @@
+/* python.exe: hands the command line to the interpreter in python3xx.dll. */
+#include <wchar.h>
+
+__declspec(dllimport) int Py_Main(int argc, wchar_t **argv);
+
+int wmain(int argc, wchar_t **argv) { return Py_Main(argc, argv); }
