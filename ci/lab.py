@@ -143,8 +143,12 @@ class Lab:
 
     def command(self, arguments: Sequence[str | Path]) -> list[str]:
         """Return the host's command line for `python ARGUMENTS`."""
+        return [*self.program_command(self.python_exe), *map(str, arguments)]
+
+    def program_command(self, program: Path) -> list[str]:
+        """Return the beginning of the host's command line for another Windows program."""
         loader = [str(self._wine.loader)] if self._wine else []
-        return [*loader, str(self.python_exe), *map(str, arguments)]
+        return [*loader, str(program)]
 
     def environment(self, *, tls13: bool | None = None) -> dict[str, str]:
         """Return the environment that the Windows Python runs in."""

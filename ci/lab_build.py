@@ -106,6 +106,22 @@ def _compile_and_link(headers: Sequence[Path]) -> None:
         remove(old)
 
 
+def build_program(source: str, program: Path) -> None:
+    """Build a console program from one C file and all of the extension's own sources."""
+    parts = _emit(FOLDER_OF_BUILD / "_engine.c")
+    names = [f"-l{library}" for library in parts.libraries]
+    sources = [ROOT / name for name in (source, *parts.sources)]
+    arguments: list[str | Path] = [
+        "-municode",
+        *COMPILE,
+        *OWN_WARNINGS,
+        *parts.flags(),
+        *sources,
+        *names,
+    ]
+    _zig_cc([*arguments, "-o", program], what=f"building {program.name}")
+
+
 def _emit(glue: Path) -> Parts:
     output = run_quietly(
         [lab_host.environment_python(), "-c", EMIT, BUILD_SCRIPT, glue],

@@ -141,5 +141,6 @@ def _acquire(turn: threading.Lock) -> Step[bool]:
 
 def _time_over(doing: str, *, is_blocking: bool) -> TLSTimeout | WouldBlock:
     if is_blocking:
-        return TLSTimeout(f"{doing}: the time was over")
+        hint = "raise the timeout, or look whether the peer still answers"
+        return TLSTimeout(f"{doing}: the time was over", hint=hint)
     return WouldBlock(f"{doing} would have to wait")

@@ -69,6 +69,7 @@ def connect(
     """
     _lib.require()
     host, port = address
+    timeout = _checked_timeout(timeout)
     name = ServerName.parse(server_hostname if server_hostname is not None else host)
     deadline = deadline_of(timeout)
     raw = tcp.open_connection(host, port, deadline=deadline, source_address=source_address)
@@ -103,6 +104,7 @@ def wrap(
     """
     _lib.require()
     config = config or TLSConfig()
+    timeout = _checked_timeout(timeout)
     if server_hostname is None and not config.insecure_skip_verify:
         raise ValueError("server_hostname is needed to verify the peer")
     name = ServerName.parse(server_hostname) if server_hostname is not None else None
@@ -136,7 +138,7 @@ class TLSSocket:
         self._closes_with_files = False
         self._chain: tuple[bytes, ...] = ()
         try:
-            self._timeout = _checked_timeout(timeout)
+            self._timeout = timeout
             raw.setblocking(False)  # noqa: FBT003 - as socket.socket has it
             self._connection = _lib.Connection(config, name, raw.fileno())
             self._begin(self._connection, name, deadline)

@@ -304,7 +304,8 @@ class _Race:
 
     def _reasons(self) -> str:
         if not self._failures:
-            return "" if self._attempts else ": it has no address of the source address's family"
+            has_candidates = self._attempts or self._waiting
+            return "" if has_candidates else ": it has no address of the source address's family"
         reasons = [f"{label} {_reason(exc)}" for label, exc in self._failures[:4]]
         more = len(self._failures) - len(reasons)
         return ": " + ", ".join(reasons) + (f" and {more} more" if more else "")

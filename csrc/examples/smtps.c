@@ -1,11 +1,11 @@
 /*
  * smtps.c - one mail over implicit TLS (port 465), in plain C on schan.h
  *
- *     smtps HOST PORT FROM TO < message.eml
+ *     smtps HOST PORT FROM TO [CA.der] < message.eml
  *
  * The whole way of the C interface, for its readers: library, credential, TCP, engine,
  * handshake, verification, application data, close_notify. The server's certificate must
- * be for HOST and end in a root that this machine trusts. For mail in earnest use the
+ * be for HOST and end in CA.der, or else in a root that this machine trusts. For mail in earnest use the
  * Python package: this sends one command at a time and knows no pipelining, no AUTH.
  *
  * Build: cl /Icsrc csrc\examples\smtps.c csrc\*.c secur32.lib crypt32.lib bcrypt.lib
@@ -26,6 +26,7 @@ static const uint32_t patience_ms = 60 * 1000;
 typedef struct {
     schan_library *library;
     schan_credential *credential;
+    schan_trust *trust; /* NULL: the machine's roots */
     schan_socket *tls;
     SOCKET handle;
 } connection;
@@ -34,11 +35,12 @@ static int complain(const char *doing, const schan_error *err)
 {
     const schan_text *text = schan_status_text(err->status);
 
-    fprintf(stderr, "smtps: %s: %s (%s)%s%s\n", doing,
-            text != NULL ? text->sentence : "failed",
-            text != NULL ? text->name : (err->call != NULL ? err->call : "no status"),
-            text != NULL && text->hint != NULL ? "; " : "",
-            text != NULL && text->hint != NULL ? text->hint : "");
+    (void)fprintf(stderr, "smtps: %s: %s (%s)%s%s\n", doing,
+                  text != NULL ? text->sentence : "failed",
+                  text != NULL ? text->name
+                               : (err->call != NULL ? err->call : "no status"),
+                  text != NULL && text->hint != NULL ? "; " : "",
+                  text != NULL && text->hint != NULL ? text->hint : "");
     return 1;
 }
 
@@ -85,12 +87,12 @@ static int verify(connection *c, const wchar_t *host, schan_error *err)
     config.host_name = host;
     config.revocation = SCHAN_REVOCATION_BEST_EFFORT;
     config.url_timeout_ms = 10 * 1000;
-    if (schan_verification_new(&job, engine, NULL, &config, err) != SCHAN_OK) {
+    if (schan_verification_new(&job, engine, c->trust, &config, err) != SCHAN_OK) {
         return complain("verification", err);
     }
     if (schan_verification_wait(job, patience_ms, &verdict) != SCHAN_OK) {
         schan_verification_free(job); /* Windows may still be busy; the job cleans up */
-        fprintf(stderr, "smtps: verification takes too long\n");
+        (void)fprintf(stderr, "smtps: verification takes too long\n");
         return 1;
     }
     schan_verification_free(job);
@@ -102,13 +104,32 @@ static int verify(connection *c, const wchar_t *host, schan_error *err)
     return 0;
 }
 
-static int start_tls(connection *c, const wchar_t *host, schan_error *err)
+/* The certificate in a file becomes the only trust anchor. */
+static int trust_file(connection *c, const wchar_t *path, schan_error *err)
+{
+    static uint8_t der[16384];
+    const uint8_t *root = der;
+    FILE *file = _wfopen(path, L"rb");
+    size_t size = file != NULL ? fread(der, 1, sizeof(der), file) : 0;
+
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    if (size == 0 || schan_trust_from_roots(&c->trust, c->library, &root, &size, 1, 1,
+                                            err) != SCHAN_OK) {
+        return complain("the trust anchor", err);
+    }
+    return 0;
+}
+
+static int start_tls(connection *c, const wchar_t *host, const wchar_t *anchor,
+                     schan_error *err)
 {
     schan_credential_config credential = {0};
     schan_engine_config config = {0};
     schan_engine *engine = NULL;
 
-    credential.protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3;
+    credential.protocols = (uint32_t)SCHAN_TLS_1_2 | (uint32_t)SCHAN_TLS_1_3;
     credential.check_revocation = 1;
     config.server_name = host;
     config.protocols = credential.protocols;
@@ -117,6 +138,10 @@ static int start_tls(connection *c, const wchar_t *host, schan_error *err)
             SCHAN_OK ||
         schan_engine_new(&engine, c->credential, &config, err) != SCHAN_OK) {
         return complain("setting up TLS", err);
+    }
+    if (anchor != NULL && trust_file(c, anchor, err) != 0) {
+        schan_engine_free(engine);
+        return 1;
     }
     if (schan_socket_new(&c->tls, engine, c->handle, err) != SCHAN_OK) {
         schan_engine_free(engine);
@@ -159,7 +184,7 @@ static int expect(connection *c, char wanted, schan_error *err)
         if (line[size - 1] != '\n') {
             continue;
         }
-        fputs(line, stderr);
+        (void)fputs(line, stderr);
         if (size < 4 || line[3] != '-') {
             return line[0] == wanted ? 0 : 1;
         }
@@ -173,7 +198,7 @@ static int command(connection *c, const char *verb, const char *argument, char w
     char line[512] = "";
 
     if (snprintf(line, sizeof(line), "%s%s\r\n", verb, argument) >= (int)sizeof(line)) {
-        fprintf(stderr, "smtps: the address is too long\n");
+        (void)fprintf(stderr, "smtps: the address is too long\n");
         return 1;
     }
     return send_bytes(c, line, strlen(line), err) != 0 || expect(c, wanted, err) != 0;
@@ -211,7 +236,7 @@ static int send_mail(connection *c, const char *from, const char *to, schan_erro
     return failed;
 }
 
-int wmain(int count, wchar_t **arguments)
+int wmain(int count, wchar_t **arguments) /* NOLINT: its name is the linker's */
 {
     WSADATA winsock = {0};
     connection c = {0};
@@ -219,8 +244,8 @@ int wmain(int count, wchar_t **arguments)
     char from[256] = "";
     char to[256] = "";
 
-    if (count != 5) {
-        fprintf(stderr, "usage: smtps HOST PORT FROM TO < message\n");
+    if (count != 5 && count != 6) {
+        (void)fprintf(stderr, "usage: smtps HOST PORT FROM TO [CA.der] < message\n");
         return 2;
     }
     if (snprintf(from, sizeof(from), "<%ls>", arguments[3]) < 0 ||
@@ -231,11 +256,14 @@ int wmain(int count, wchar_t **arguments)
     (void)_setmode(_fileno(stdin), _O_BINARY);
     c.handle = connect_tcp(arguments[1], arguments[2]);
     if (c.handle == INVALID_SOCKET) {
-        fprintf(stderr, "smtps: no connection to the server\n");
+        (void)fprintf(stderr, "smtps: no connection to the server\n");
         return 1;
     }
-    int failed = start_tls(&c, arguments[1], &err) || send_mail(&c, from, to, &err);
+    const wchar_t *anchor = count == 6 ? arguments[5] : NULL;
+    int failed =
+        start_tls(&c, arguments[1], anchor, &err) || send_mail(&c, from, to, &err);
     schan_socket_free(c.tls);
+    schan_trust_free(c.trust);
     schan_credential_free(c.credential);
     schan_library_free(c.library);
     closesocket(c.handle);

@@ -1,0 +1,143 @@
+"""Run every check of the project: style, types, warnings, and the tests in all lanes.
+
+    python3 ci/test.py               all of it
+    python3 ci/test.py -k WORDS ...  the tests only; arguments go to pytest
+
+Sets up what is missing. The lanes: the Windows Python over TLS 1.2, the same over TLS 1.3, and
+this machine's own Python for what needs no Windows. The last line is "N passed, N failed".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import checks
+import lab
+import lab_apt
+from lab_store import FOLDER, ROOT, LabError, say
+
+REPORTS = FOLDER / "reports"
+
+
+@dataclass
+class Tally:
+    """What has been counted so far."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add another count."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        """Return the line that ends a report."""
+        return f"{self.passed} passed, {self.failed} failed"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One way to run the tests."""
+
+    name: str
+    is_native: bool
+    tls13: bool = False
+
+
+LANES = [
+    Lane("Windows, TLS 1.2", is_native=False),
+    Lane("Windows, TLS 1.3", is_native=False, tls13=True),
+    Lane("this system", is_native=True),
+]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; returns the exit status."""
+    os.chdir(ROOT)
+    started = time.monotonic()
+    total = Tally()
+    try:
+        windows = lab.ensure()
+        if not arguments:
+            total.add(_run_checks(windows))
+        for lane in LANES:
+            total.add(_run_lane(windows, lane, arguments))
+    except LabError as error:
+        say(str(error))
+        total.failed += 1
+    say(f"{time.monotonic() - started:.0f} s, {total.skipped} skipped (each says why above)")
+    print(total, flush=True)
+    return 1 if total.failed else 0
+
+
+def _run_checks(windows: lab.Lab) -> Tally:
+    _heading("style, types, warnings")
+    if sys.platform != "win32" and shutil.which(checks.GCC) is None:
+        lab_apt.install(["gcc-mingw-w64-x86-64-win32"], what="gcc for Windows")
+    tally = Tally()
+    for outcome in checks.run(checks.all_checks(windows.host_python.parent)):
+        tally.passed += outcome.has_passed
+        tally.failed += not outcome.has_passed
+        print(f"{'ok' if outcome.has_passed else 'FAILED':7}{outcome.name}", flush=True)
+        if not outcome.has_passed:
+            print(outcome.output, flush=True)
+    return tally
+
+
+def _run_lane(windows: lab.Lab, lane: Lane, arguments: Sequence[str]) -> Tally:
+    _heading(f"tests: {lane.name}")
+    if sys.platform == "win32" and (lane.is_native or lane.tls13):
+        print("the first lane is this system's, and Windows chooses the TLS version itself")
+        return Tally()
+    REPORTS.mkdir(exist_ok=True)
+    report = REPORTS / f"{'native' if lane.is_native else 'tls13' if lane.tls13 else 'tls12'}.xml"
+    report.unlink(missing_ok=True)
+    pytest = ["-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+    try:
+        if lane.is_native:
+            status = subprocess.run([windows.host_python, *pytest], check=False).returncode
+        else:
+            status = windows.python(pytest, tls13=lane.tls13).returncode
+    except subprocess.TimeoutExpired as error:
+        print(f"FAILED {lane.name}: not done after {error.timeout:.0f} s", flush=True)
+        return Tally(failed=1)
+    return _count(report, lane, status)
+
+
+def _count(report: Path, lane: Lane, status: int) -> Tally:
+    """Count what pytest reported; a lane that ran nothing or died has failed."""
+    try:
+        suites = list(ET.parse(report).getroot().iter("testsuite"))
+    except (OSError, ET.ParseError) as error:
+        print(f"FAILED {lane.name}: no report ({error}), exit status {status}", flush=True)
+        return Tally(failed=1)
+    count = {
+        name: sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    }
+    failed = count["failures"] + count["errors"]
+    passed = count["tests"] - failed - count["skipped"]
+    if passed == 0 or (status != 0 and failed == 0):
+        print(f"FAILED {lane.name}: exit status {status}, {passed} passed", flush=True)
+        failed += 1
+    return Tally(passed, failed, count["skipped"])
+
+
+def _heading(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    lab.exit_on_sigterm()
+    sys.exit(main(sys.argv[1:]))
