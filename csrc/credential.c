@@ -127,6 +127,9 @@ schan_result schan_credential_new(schan_credential **out, schan_library *library
     if (is_structure_unknown(status) && older_will_do) {
         status = acquire_schannel_cred(credential, config);
     }
+    if (is_structure_unknown(status) && !older_will_do) {
+        status = SEC_E_ALGORITHM_MISMATCH; /* row 2: this Windows has no TLS 1.3 */
+    }
     if (status != SEC_E_OK) {
         SecInvalidateHandle(
             &credential->handle); /* a failed call may have left anything there */

@@ -160,6 +160,10 @@ static schan_result fail_not_tls(schan_engine *engine, size_t offset, schan_erro
     const uint8_t *bytes = schan__buffer_head(&engine->incoming) + offset;
     size_t size = schan__buffer_size(&engine->incoming) - offset;
 
+    if (engine->state >= SCHAN_STATE_OPEN) { /* it did speak TLS until now */
+        return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_E_ILLEGAL_MESSAGE, NULL,
+                                  err);
+    }
     schan__engine_fail(engine, SCHAN_ERR_PROTOCOL, 0, NULL, NULL);
     schan__fail_with(&engine->failure, SCHAN_ERR_PROTOCOL, bytes, size);
     return sticky_error(engine, err);
@@ -208,9 +212,9 @@ static schan_result next_input(schan_engine *engine, size_t *size, uint8_t *type
 static void peek_alert(schan_engine *engine, size_t size, uint8_t type)
 {
     enum { level_fatal = 2, plain_alert_size = SCHAN__RECORD_HEADER + 2 };
-    const uint8_t *record = schan__buffer_head(&engine->incoming);
+    const uint8_t *record = schan__buffer_head(&engine->incoming) + engine->claimed;
 
-    if (engine->claimed == 0 && type == SCHAN__TYPE_ALERT && size == plain_alert_size) {
+    if (type == SCHAN__TYPE_ALERT && size - engine->claimed == plain_alert_size) {
         uint8_t level = record[SCHAN__RECORD_HEADER];
         uint8_t description = record[SCHAN__RECORD_HEADER + 1];
         if (level == level_fatal || description == 0) {
@@ -474,8 +478,8 @@ static schan_result produce(schan_engine *engine, schan_error *err)
         } else {
             result = schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
         }
-        if (result != SCHAN_OK) {
-            return result;
+        if (result != SCHAN_OK && !has_plain(engine)) {
+            return result; /* else: what was decrypted before goes first (rows 59, 67) */
         }
     }
     return SCHAN_OK;
@@ -540,6 +544,13 @@ size_t schan_engine_pending(schan_engine *engine)
         return 0;
     }
     return view.size;
+}
+
+size_t schan_engine_left_over(const schan_engine *engine)
+{
+    return engine->peer_closed && engine->record_size == 0
+               ? schan__buffer_size(&engine->incoming)
+               : 0;
 }
 
 /* Nothing may be encrypted while a post-handshake message is half done (row 61): try to

@@ -79,25 +79,33 @@ typedef struct {
     ULONG flags;
 } output;
 
-/* Queues what SSPI wants sent and gives its memory back. We passed no memory in, so all
- * that is there is SSPI's. */
+/* We passed no memory in, so all that is there is SSPI's. */
+static void free_tokens(schan_engine *engine, output *out)
+{
+    for (size_t i = 0; i < sizeof(out->buffers) / sizeof(out->buffers[0]); i++) {
+        if (out->buffers[i].pvBuffer != NULL) {
+            engine->library->sspi->FreeContextBuffer(out->buffers[i].pvBuffer);
+            out->buffers[i].pvBuffer = NULL;
+        }
+    }
+}
+
+/* Queues what SSPI wants sent and gives its memory back; false: no memory. */
 static bool queue_tokens(schan_engine *engine, output *out)
 {
     bool is_queued = true;
 
     for (size_t i = 0; i < sizeof(out->buffers) / sizeof(out->buffers[0]); i++) {
-        SecBuffer *buffer = &out->buffers[i];
-        if (buffer->pvBuffer == NULL) {
-            continue;
-        }
-        if (buffer->BufferType == SECBUFFER_TOKEN ||
-            buffer->BufferType == SECBUFFER_ALERT) {
+        const SecBuffer *buffer = &out->buffers[i];
+        bool is_token = buffer->BufferType == SECBUFFER_TOKEN ||
+                        buffer->BufferType == SECBUFFER_ALERT;
+        if (is_token && buffer->pvBuffer != NULL) {
             is_queued = schan__buffer_append(&engine->outgoing, buffer->pvBuffer,
                                              buffer->cbBuffer) &&
                         is_queued;
         }
-        engine->library->sspi->FreeContextBuffer(buffer->pvBuffer);
     }
+    free_tokens(engine, out);
     return is_queued;
 }
 
@@ -141,12 +149,12 @@ schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
     SECURITY_STATUS status =
         initialize(engine, engine->alpn_offer_size > 0 ? &input : NULL, &out);
     if (engine->alpn_offer_size > 0 && is_alpn_unknown(status)) {
+        free_tokens(engine, &out); /* what that attempt had to say is of no interest */
         status = initialize(engine, NULL, &out);
     }
-    engine->has_handle =
-        status == SEC_I_CONTINUE_NEEDED; /* row 16: nothing else is a success here */
+    engine->has_handle = status >= SEC_E_OK; /* made, and so to be deleted */
     bool is_queued = queue_tokens(engine, &out);
-    if (!engine->has_handle) {
+    if (status != SEC_I_CONTINUE_NEEDED) { /* row 16: nothing else is a success here */
         return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
                                   "InitializeSecurityContext", err);
     }
@@ -166,22 +174,22 @@ static schan_result judge(schan_engine *engine, SECURITY_STATUS status, ULONG fl
                           const disposition *row, schan_error *err)
 {
     bool is_alert = engine->peeked_alert >= 0;
+    bool is_open = engine->state == SCHAN_STATE_POST_HANDSHAKE;
+    schan_result kind = is_open ? SCHAN_ERR_SSPI : SCHAN_ERR_HANDSHAKE;
 
     if (row == NULL || is_alert) {
-        schan_result result = is_alert ? SCHAN_ERR_ALERT : SCHAN_ERR_HANDSHAKE;
-        return schan__engine_fail(engine, result, status, "InitializeSecurityContext",
-                                  err);
+        return schan__engine_fail(engine, is_alert ? SCHAN_ERR_ALERT : kind, status,
+                                  "InitializeSecurityContext", err);
     }
-    if (row->step == SCHAN__STEP_DONE &&
+    if (row->step == SCHAN__STEP_DONE && !is_open &&
         (flags & indispensable_flags) != indispensable_flags) {
-        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE,
-                                  SEC_E_UNSUPPORTED_FUNCTION,
+        return schan__engine_fail(engine, kind, SEC_E_UNSUPPORTED_FUNCTION,
                                   "InitializeSecurityContext", err);
     }
     if (row->step == SCHAN__STEP_WANT_CREDENTIAL &&
         ++engine->credential_requests > most_credential_requests) {
-        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
-                                  "InitializeSecurityContext", err);
+        return schan__engine_fail(engine, kind, status, "InitializeSecurityContext",
+                                  err);
     }
     return SCHAN_OK;
 }
@@ -214,6 +222,11 @@ schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__ste
     engine->claim_wants_record = row->step == SCHAN__STEP_WANT_RECORD;
     if (row->consumes_input) {
         engine->claimed = extra_of(input, size);
+        if (row->step == SCHAN__STEP_AGAIN && engine->claimed == size) {
+            return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, SEC_E_INTERNAL_ERROR,
+                                      "InitializeSecurityContext",
+                                      err); /* no progress */
+        }
         schan__buffer_consume(&engine->incoming, size - engine->claimed);
     }
     *step = row->step;

@@ -144,6 +144,10 @@ static schan_result take_decrypted(schan_engine *engine, size_t size,
                                    schan_error *err)
 {
     const SecBuffer *data = find_buffer(buffers, 4, SECBUFFER_DATA);
+    if (data != NULL && data->pvBuffer == schan__buffer_head(&engine->incoming)) {
+        data =
+            NULL; /* our own input, left as it was: application data has a header before it */
+    }
     const SecBuffer *extra = find_buffer(buffers, 4, SECBUFFER_EXTRA);
     size_t left_over = extra != NULL && extra->cbBuffer <= size ? extra->cbBuffer : 0;
 

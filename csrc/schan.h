@@ -270,6 +270,8 @@ SCHAN_MUST_CHECK schan_result schan_engine_peek(schan_engine *engine, schan_span
 void schan_engine_consume(schan_engine *engine, size_t size);
 /* Bytes of application data that read returns without being fed. */
 size_t schan_engine_pending(schan_engine *engine);
+/* Bytes that came behind the peer's close_notify: whatever they are, they are no TLS. */
+size_t schan_engine_left_over(const schan_engine *engine);
 
 /*
  * Queues close_notify: the write direction is over, reading goes on. Legal in every
@@ -456,6 +458,11 @@ SCHAN_MUST_CHECK schan_result schan_socket_shutdown(schan_socket *self,
 SCHAN_MUST_CHECK schan_result schan_socket_flush(schan_socket *self,
                                                  uint32_t timeout_ms, schan_error *err);
 size_t schan_socket_pending(schan_socket *self);
+/* Whether recv would return without waiting: data, close_notify, an error. A socket whose
+   records were received already does not become readable for select. */
+int schan_socket_has_pending(schan_socket *self);
+/* Whether records wait to be sent; the next sending call begins with them. */
+int schan_socket_has_unsent(schan_socket *self);
 
 /* [/cdef] */
 

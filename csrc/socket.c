@@ -16,6 +16,7 @@
 #include <limits.h>
 
 static const size_t smallest_receive = (size_t)2 * SCHAN__RECORD_MAX;
+static const uint32_t longest_slice_ms = 100;
 static const size_t largest_receive = (size_t)256 * 1024;
 
 struct schan_socket {
@@ -23,7 +24,9 @@ struct schan_socket {
     const schan_system *system;
     SOCKET handle;
     SRWLOCK lock;
-    bool is_lent; /* a view of incoming is out: nothing may move there */
+    volatile LONG waiting; /* threads that want the lock */
+    bool is_lent;          /* a view of incoming is out: nothing may move there */
+    bool is_idle;          /* gave its memory back: waits before taking some again */
     size_t
         receive_size; /* room offered to the next recv; grows while the peer fills it */
 };
@@ -34,6 +37,7 @@ typedef struct {
     ULONGLONG end_ms;
     bool wants_to_receive;
     bool wants_to_send;
+    bool may_wait;
     bool has_moved; /* bytes were moved: ask the engine again before waiting */
 } round_trip;
 
@@ -49,6 +53,35 @@ typedef struct goal {
     size_t count;
     schan__position position;
 } goal;
+
+/* -------------------------------------------------------------------- lock */
+
+static void lock(schan_socket *self)
+{
+    InterlockedIncrement(&self->waiting);
+    AcquireSRWLockExclusive(&self->lock);
+    InterlockedDecrement(&self->waiting);
+}
+
+static void unlock(schan_socket *self)
+{
+    ReleaseSRWLockExclusive(&self->lock);
+}
+
+/* Lets a waiting thread in: the lock is not fair, and whoever moves bytes moves them on. */
+static void give_way(schan_socket *self)
+{
+    const int most_tries = 1000;
+
+    if (self->waiting == 0) {
+        return;
+    }
+    unlock(self);
+    for (int i = 0; i < most_tries && self->waiting > 0; i++) {
+        SwitchToThread();
+    }
+    lock(self);
+}
 
 /* ------------------------------------------------------------------ moving */
 
@@ -97,21 +130,39 @@ static schan_result receive_failed(round_trip *trip)
     return fail_winsock(trip->socket, "recv", trip->err);
 }
 
+/*
+ * How much to ask for. After our close_notify just what the next record lacks: what the
+ * peer sends behind its own may be plaintext again, and stays with the socket.
+ */
+static size_t receive_size(const schan_socket *self)
+{
+    const schan__buffer *incoming = &self->engine->incoming;
+    size_t held = schan__buffer_size(incoming);
+    schan__record record = {0};
+
+    if (!self->engine->local_closed || self->engine->record_size > 0 ||
+        !schan__record_frame(incoming, 0, &record) || record.is_complete) {
+        return self->receive_size;
+    }
+    return (record.size > 0 ? record.size : SCHAN__RECORD_HEADER) - held;
+}
+
 static schan_result receive(round_trip *trip)
 {
     schan_socket *self = trip->socket;
     schan__buffer *incoming = &self->engine->incoming;
 
-    if (self->engine->is_eof || self->is_lent) {
+    if (self->engine->is_eof || self->is_lent || (self->is_idle && trip->may_wait)) {
         trip->wants_to_receive = !self->engine->is_eof;
+        self->is_idle = false;
         return SCHAN_OK;
     }
-    if (!schan__buffer_reserve(incoming, self->receive_size)) {
+    size_t size = receive_size(self);
+    if (!schan__buffer_reserve(incoming, size)) {
         return schan__fail(trip->err, SCHAN_ERR_MEMORY, 0, NULL);
     }
-    size_t room = schan__buffer_room(incoming);
     int received = self->system->recv(
-        self->handle, (char *)schan__buffer_tail(incoming), to_int(room), 0);
+        self->handle, (char *)schan__buffer_tail(incoming), to_int(size), 0);
     if (received < 0) {
         trip->wants_to_receive = self->system->WSAGetLastError() == WSAEWOULDBLOCK;
         return trip->wants_to_receive ? SCHAN_OK : receive_failed(trip);
@@ -122,7 +173,8 @@ static schan_result receive(round_trip *trip)
         return SCHAN_OK;
     }
     schan__buffer_commit(incoming, (size_t)received);
-    if ((size_t)received == room && self->receive_size < largest_receive) {
+    if ((size_t)received == self->receive_size &&
+        self->receive_size < largest_receive) {
         self->receive_size *= 2;
     }
     return SCHAN_OK;
@@ -140,15 +192,16 @@ static uint32_t time_left_ms(ULONGLONG end_ms)
 /* An idle connection keeps no memory for receiving. */
 static void release_idle_memory(schan_socket *self)
 {
-    AcquireSRWLockExclusive(&self->lock);
+    lock(self);
     if (!self->is_lent && schan__buffer_size(&self->engine->incoming) == 0) {
         schan__buffer_free(&self->engine->incoming);
         self->receive_size = smallest_receive;
+        self->is_idle = true;
     }
     if (schan__buffer_size(&self->engine->outgoing) == 0) {
         schan__buffer_free(&self->engine->outgoing);
     }
-    ReleaseSRWLockExclusive(&self->lock);
+    unlock(self);
 }
 
 /* Waits, without the lock, for what the round wants. Results: SCHAN_OK,
@@ -157,7 +210,8 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
 {
     schan_socket *self = trip->socket;
     uint32_t left_ms = time_left_ms(trip->end_ms);
-    struct timeval timeout = {(long)(left_ms / 1000), (long)(left_ms % 1000) * 1000};
+    uint32_t slice_ms = left_ms < longest_slice_ms ? left_ms : longest_slice_ms;
+    struct timeval timeout = {0, (long)slice_ms * 1000};
     fd_set readable;
     fd_set writable;
 
@@ -180,7 +234,7 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
     }
     if (ready == 0) {
         release_idle_memory(self);
-        return SCHAN_WANT_TIME;
+        return left_ms > slice_ms ? SCHAN_OK : SCHAN_WANT_TIME;
     }
     return SCHAN_OK;
 }
@@ -225,27 +279,38 @@ static schan_result go_round(round_trip *trip, goal *wanted)
     return sent == SCHAN_OK || (is_answer(asked) && !wanted->flushes) ? asked : sent;
 }
 
-/* Runs until the goal is reached or the time is over. */
+/*
+ * Runs until the goal is reached or the time is over. A peer that never stops sending does
+ * not keep it: after `longest_slice_ms`, or the caller's time if that is longer, it returns
+ * to the caller even while bytes move.
+ */
 static schan_result run_until(schan_socket *self, goal *wanted, uint32_t timeout_ms,
                               schan_error *err)
 {
+    const ULONGLONG start_ms = GetTickCount64();
+    const uint32_t longest_ms =
+        timeout_ms > longest_slice_ms ? timeout_ms : longest_slice_ms;
     round_trip trip = {0};
     schan_result result = SCHAN_OK;
 
     trip.socket = self;
     trip.err = err;
-    trip.end_ms = GetTickCount64() + timeout_ms;
+    trip.end_ms = start_ms + timeout_ms;
     do {
-        AcquireSRWLockExclusive(&self->lock);
+        trip.may_wait = time_left_ms(trip.end_ms) > 0;
+        lock(self);
         do {
             result = go_round(&trip, wanted);
-        } while (!is_answer(result) && trip.has_moved);
-        ReleaseSRWLockExclusive(&self->lock);
+            give_way(self);
+        } while (!is_answer(result) && trip.has_moved &&
+                 time_left_ms(start_ms + longest_ms) > 0);
+        unlock(self);
         if (is_answer(result) &&
             (result < 0 || !wanted->flushes || !trip.wants_to_send)) {
             return result;
         }
-        result = wait_for_socket(&trip);
+        result = trip.has_moved && !is_answer(result) ? SCHAN_WANT_TIME
+                                                      : wait_for_socket(&trip);
     } while (result == SCHAN_OK);
     return result;
 }
@@ -335,9 +400,9 @@ schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,
 /* A view dies at the next call of the reading side. */
 static void end_loan(schan_socket *self)
 {
-    AcquireSRWLockExclusive(&self->lock);
+    lock(self);
     self->is_lent = false;
-    ReleaseSRWLockExclusive(&self->lock);
+    unlock(self);
 }
 
 schan_result schan_socket_recv(schan_socket *self, void *data, size_t capacity,
@@ -359,21 +424,21 @@ schan_result schan_socket_peek(schan_socket *self, schan_span *view,
 
     schan_result result = run_until(self, &wanted, timeout_ms, err);
     if (result == SCHAN_OK) {
-        AcquireSRWLockExclusive(&self->lock);
+        lock(self);
         self->is_lent = true;
         result = schan_engine_peek(
             self->engine, view, err); /* a sender may have moved incoming meanwhile */
-        ReleaseSRWLockExclusive(&self->lock);
+        unlock(self);
     }
     return result;
 }
 
 void schan_socket_consume(schan_socket *self, size_t size)
 {
-    AcquireSRWLockExclusive(&self->lock);
+    lock(self);
     self->is_lent = false;
     schan_engine_consume(self->engine, size);
-    ReleaseSRWLockExclusive(&self->lock);
+    unlock(self);
 }
 
 schan_result schan_socket_send(schan_socket *self, const schan_span *spans,
@@ -403,10 +468,28 @@ schan_result schan_socket_flush(schan_socket *self, uint32_t timeout_ms,
     return run_until(self, &wanted, timeout_ms, err);
 }
 
+int schan_socket_has_pending(schan_socket *self)
+{
+    schan_span view = {0};
+
+    lock(self);
+    int has_pending = schan_engine_peek(self->engine, &view, NULL) != SCHAN_WANT_READ;
+    unlock(self);
+    return has_pending;
+}
+
+int schan_socket_has_unsent(schan_socket *self)
+{
+    lock(self);
+    int has_unsent = schan__buffer_size(&self->engine->outgoing) > 0;
+    unlock(self);
+    return has_unsent;
+}
+
 size_t schan_socket_pending(schan_socket *self)
 {
-    AcquireSRWLockExclusive(&self->lock);
+    lock(self);
     size_t size = schan_engine_pending(self->engine);
-    ReleaseSRWLockExclusive(&self->lock);
+    unlock(self);
     return size;
 }

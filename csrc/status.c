@@ -51,7 +51,6 @@ static const schan_text statuses[] = {
     HINTED(SEC_E_MESSAGE_ALTERED, "a record was changed on the way",
            "some Windows versions fail so with DHE cipher suites: prefer ECDHE"),
     ROW(SEC_E_MUTUAL_AUTH_FAILED, "mutual authentication failed"),
-    ROW(SEC_E_NOT_SUPPORTED, "the request is not supported"),
     HINTED(SEC_E_NO_AUTHENTICATING_AUTHORITY, "no protocol version is left to offer",
            "check minimum_version and maximum_version, and Windows' own Schannel "
            "settings"),
@@ -66,7 +65,7 @@ static const schan_text statuses[] = {
            "set the clock of this machine"),
     HINTED(SEC_E_UNKNOWN_CREDENTIALS, "the credential was not recognised",
            "with a client certificate: its private key may be missing or out of reach"),
-    HINTED(SEC_E_UNSUPPORTED_FUNCTION, "the function is not supported", NULL),
+    ROW(SEC_E_UNSUPPORTED_FUNCTION, "the function is not supported"),
     HINTED(
         SEC_E_UNTRUSTED_ROOT,
         "the certificate chain ends in a certification authority that is not trusted",
@@ -132,7 +131,7 @@ static const schan_text statuses[] = {
            "it must be DER, or PEM around DER"),
     ROW(CRYPT_E_ASN1_LARGE, "the certificate is too large"),
     ROW(CRYPT_E_BAD_ENCODE, "the certificate is wrongly encoded"),
-    ROW(NTE_BAD_ALGID, "the algorithm is not known here"),
+    ROW(NTE_BAD_ALGID, "a certificate is signed with an algorithm that counts as weak"),
     HINTED(NTE_BAD_KEYSET, "the key container is missing or out of reach",
            "check which account runs this and whether its profile is loaded"),
     HINTED(NTE_PERM, "access to the private key was denied",
@@ -144,7 +143,7 @@ static const schan_text statuses[] = {
     HINTED(ERROR_ACCESS_DENIED, "access was denied",
            "check the rights of the account that runs this"),
     ROW(ERROR_INVALID_PARAMETER, "a parameter is not valid"),
-    HINTED(E_INVALIDARG, "a parameter is not valid", NULL),
+    ROW(E_INVALIDARG, "a parameter is not valid"),
     ROW(E_OUTOFMEMORY, "not enough memory"),
 
     /* Winsock */
@@ -155,7 +154,7 @@ static const schan_text statuses[] = {
            "often a time limit, a firewall or security software"),
     HINTED(WSAECONNREFUSED, "the connection was refused",
            "is the server running, on this port?"),
-    HINTED(WSAECONNRESET, "the peer reset the connection", NULL),
+    ROW(WSAECONNRESET, "the peer reset the connection"),
     ROW(WSAEHOSTUNREACH, "there is no route to the host"),
     ROW(WSAEINVAL, "the socket call is not valid here"),
     ROW(WSAENETDOWN, "the network is down"),

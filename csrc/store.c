@@ -90,9 +90,14 @@ schan_result schan_trust_from_store(schan_trust **out, schan_library *library,
                                    : CERT_SYSTEM_STORE_CURRENT_USER;
 
     *out = NULL;
+    SetLastError(ERROR_SUCCESS);
     HCERTSTORE anchors = library->system->CertOpenStore(
         CERT_STORE_PROV_SYSTEM_W, 0, 0,
         location | CERT_STORE_OPEN_EXISTING_FLAG | CERT_STORE_READONLY_FLAG, name);
+    if (anchors == NULL && GetLastError() == ERROR_SUCCESS) {
+        SetLastError(
+            ERROR_ACCESS_DENIED); /* row 89: how Windows tells a lack of rights */
+    }
     if (anchors == NULL) {
         return fail_last(err, "CertOpenStore");
     }

@@ -72,7 +72,7 @@ static const trust_row trust_rows[] = {
     {CERT_TRUST_INVALID_EXTENSION, SCHAN_REASON_BAD_CONSTRAINTS, CERT_E_CRITICAL},
     {CERT_TRUST_HAS_NOT_SUPPORTED_CRITICAL_EXT, SCHAN_REASON_BAD_CONSTRAINTS,
      CERT_E_CRITICAL},
-    {CERT_TRUST_HAS_WEAK_SIGNATURE, SCHAN_REASON_WEAK, CERT_E_UNTRUSTEDROOT},
+    {CERT_TRUST_HAS_WEAK_SIGNATURE, SCHAN_REASON_WEAK, NTE_BAD_ALGID},
     {CERT_TRUST_IS_OFFLINE_REVOCATION, SCHAN_REASON_REVOCATION_UNKNOWN,
      CRYPT_E_REVOCATION_OFFLINE},
     {CERT_TRUST_REVOCATION_STATUS_UNKNOWN, SCHAN_REASON_REVOCATION_UNKNOWN,
@@ -234,7 +234,7 @@ static const struct {
     schan_revocation revocation;
     DWORD flags;
 } revocation_flags[] = {
-    {SCHAN_REVOCATION_OFF, 0},
+    {SCHAN_REVOCATION_OFF, CERT_CHAIN_REVOCATION_ACCUMULATIVE_TIMEOUT},
     {SCHAN_REVOCATION_BEST_EFFORT, CERT_CHAIN_REVOCATION_CHECK_CHAIN_EXCLUDE_ROOT |
                                        CERT_CHAIN_REVOCATION_ACCUMULATIVE_TIMEOUT},
     {SCHAN_REVOCATION_REQUIRED, CERT_CHAIN_REVOCATION_CHECK_CHAIN_EXCLUDE_ROOT |
@@ -271,7 +271,7 @@ static schan_verdict judge_with(const schan_verification *job, HCERTCHAINENGINE 
             chain_flags(job->revocation), NULL, chain) ||
         *chain == NULL) {
         verdict.reason = SCHAN_REASON_OTHER;
-        verdict.status = (int32_t)GetLastError();
+        verdict.status = GetLastError() != 0 ? (int32_t)GetLastError() : TRUST_E_FAIL;
         *chain = NULL;
         return verdict;
     }
@@ -285,27 +285,41 @@ static schan_verdict judge_with(const schan_verification *job, HCERTCHAINENGINE 
     return verdict;
 }
 
-static bool is_about_the_root(schan_reason reason)
+/* Whether other trust anchors could make the chain a good one. */
+static bool is_about_the_root(const schan_verdict *verdict)
 {
-    return reason == SCHAN_REASON_UNKNOWN_CA || reason == SCHAN_REASON_SELF_SIGNED ||
-           reason == SCHAN_REASON_INCOMPLETE_CHAIN;
+    const uint32_t about_the_root = CERT_TRUST_IS_PARTIAL_CHAIN |
+                                    CERT_TRUST_IS_UNTRUSTED_ROOT | CERT_TRUST_IS_CYCLIC;
+    const uint32_t final = CERT_TRUST_IS_REVOKED | CERT_TRUST_IS_EXPLICIT_DISTRUST;
+
+    return (verdict->trust_status & about_the_root) != 0 &&
+           (verdict->trust_status & final) == 0;
 }
 
-/* With anchors of the caller's besides the machine's, either will do. */
+/* With anchors of the caller's besides the machine's, either will do; if neither does, the
+   caller's own tell why. */
 static void judge(schan_verification *job)
 {
-    bool has_anchors = job->trust != NULL;
+    PCCERT_CHAIN_CONTEXT chain = NULL;
 
-    if (has_anchors) {
-        job->verdict = judge_with(job, job->trust->chain_engine, &job->chain);
-        if (job->trust->exclusive || !is_about_the_root(job->verdict.reason)) {
-            return;
-        }
-        if (job->chain != NULL) {
-            job->library->system->CertFreeCertificateChain(job->chain);
-        }
+    if (job->trust == NULL) {
+        job->verdict = judge_with(job, HCCE_CURRENT_USER, &job->chain);
+        return;
     }
-    job->verdict = judge_with(job, HCCE_CURRENT_USER, &job->chain);
+    job->verdict = judge_with(job, job->trust->chain_engine, &job->chain);
+    if (job->trust->exclusive || !is_about_the_root(&job->verdict)) {
+        return;
+    }
+    schan_verdict verdict = judge_with(job, HCCE_CURRENT_USER, &chain);
+    PCCERT_CHAIN_CONTEXT unused = chain;
+    if (!is_about_the_root(&verdict)) {
+        unused = job->chain;
+        job->chain = chain;
+        job->verdict = verdict;
+    }
+    if (unused != NULL) {
+        job->library->system->CertFreeCertificateChain(unused);
+    }
 }
 
 static void CALLBACK run_job(PTP_CALLBACK_INSTANCE instance, void *parameter)

@@ -16,6 +16,7 @@ __all__ = ["Revocation", "TLSConfig", "TLSVersion", "TrustStore"]
 
 MAX_ALPN_NAME = 255  # RFC 7301, 3.1
 MAX_ALPN_LIST = 65_535
+MIN_TIMEOUT, MAX_TIMEOUT = 0.001, 86_400.0  # Windows counts milliseconds, and takes 0 for its own
 
 
 class TLSVersion(enum.IntEnum):
@@ -133,15 +134,19 @@ class TLSConfig:
         """Check what can be checked before a connection is made.
 
         Raises:
-            ValueError: an empty version range, a malformed ALPN name, a time that is not positive.
+            ValueError: an empty version range, a malformed ALPN name, an impossible time.
+            TypeError: a single ALPN name instead of a sequence.
         """
+        names: object = self.alpn_protocols
+        if isinstance(names, str | bytes):
+            raise TypeError('alpn_protocols is a sequence of names: ("h2",)')
         object.__setattr__(self, "alpn_protocols", tuple(self.alpn_protocols))
         if self.maximum_version is not None and self.maximum_version < self.minimum_version:
             raise ValueError(
                 f"maximum_version {self.maximum_version} is below {self.minimum_version}"
             )
-        if not self.revocation_timeout > 0:
-            raise ValueError("revocation_timeout must be more than 0 seconds")
+        if not MIN_TIMEOUT <= self.revocation_timeout <= MAX_TIMEOUT:
+            raise ValueError(f"revocation_timeout is {MIN_TIMEOUT}..{MAX_TIMEOUT} seconds")
         self.alpn_wire_format()
 
     def versions(self) -> tuple[TLSVersion, ...]:

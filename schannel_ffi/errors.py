@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from schannel_ffi.certificates import Certificate
@@ -84,9 +84,22 @@ class TLSError(OSError):
     def _default_errno(cls) -> int:
         return errno.EPROTO if hasattr(errno, "EPROTO") else errno.EIO
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary (`pickle`)."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         """Return the sentence without the number that `OSError` puts in front of it."""
         return str(self.strerror)
+
+
+def _rebuilt(
+    kind: type[TLSError], arguments: tuple[Any, ...], attributes: dict[str, Any]
+) -> TLSError:
+    error = kind.__new__(kind)
+    OSError.__init__(error, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class HandshakeError(TLSError):
@@ -131,16 +144,24 @@ class CertificateError(TLSError):
         self,
         message: str,
         *,
-        reason: CertificateReason,
+        reason: CertificateReason = CertificateReason.OTHER,
         certificate: Certificate | None = None,
         chain: tuple[Certificate, ...] = (),
         symbol: str = "",
         hint: str = "",
         alert: int | None = None,
         winerror: int | None = None,
+        error_number: int | None = None,
     ) -> None:
         """Keep the reason and the certificate beside the message."""
-        super().__init__(message, symbol=symbol, hint=hint, alert=alert, winerror=winerror)
+        super().__init__(
+            message,
+            symbol=symbol,
+            hint=hint,
+            alert=alert,
+            winerror=winerror,
+            error_number=error_number,
+        )
         self.reason = reason
         self.certificate = certificate
         self.chain = chain
@@ -170,7 +191,13 @@ class TLSTimeout(TLSError, TimeoutError):
 
 
 class WouldBlock(TLSError, BlockingIOError):
-    """A socket in non-blocking mode can do nothing now; nothing was taken over."""
+    """A socket in non-blocking mode can do nothing now.
+
+    Attributes:
+        bytes_sent: as `TLSTimeout.bytes_sent`; more than 0 only from `sendall`.
+    """
+
+    bytes_sent: int = 0
 
     @classmethod
     def _default_errno(cls) -> int:

@@ -13,16 +13,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
 
 from schannel_ffi.errors import SocketClosed, TLSError, TLSTimeout, WouldBlock
 
 __all__ = ["HandleUse", "deadline_of"]
 
-SLICE_SECONDS: Final = 0.1
+SLICE_MS: Final = 100
+SLICE_SECONDS: Final = SLICE_MS / 1000
 
 T = TypeVar("T")
+Turn = Any  # threading.RLock, which is a function before Python 3.13
 Step = Callable[[int], T | None]  # does something for so many milliseconds; None: not done yet
 
 
@@ -34,6 +36,10 @@ def deadline_of(timeout: float | None) -> float:
 class HandleUse:
     """The count of a handle's users, and their turns.
 
+    The locks are re-entrant because a signal handler may call `close`, or anything else, in the
+    middle of any method here; and a turn is given back by whoever owns it, so that a Ctrl-C right
+    behind the acquiring leaves nothing locked.
+
     Attributes:
         reading: the turn of the receiving direction.
         writing: the turn of the sending direction.
@@ -41,12 +47,15 @@ class HandleUse:
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
-        """Call `release` once, when the handle is closed and nobody uses it any more."""
-        self.reading = threading.Lock()
-        self.writing = threading.Lock()
+        """Call `release` when the handle is closed and nobody uses it any more.
+
+        It may be called twice where a signal handler closes the handle.
+        """
+        self.reading = threading.RLock()
+        self.writing = threading.RLock()
         self.is_closed = False
         self._release = release
-        self._count = threading.Lock()  # around _users and the change of is_closed
+        self._count = threading.RLock()  # around _users and the change of is_closed
         self._users = 0
 
     def check_open(self) -> None:
@@ -63,34 +72,35 @@ class HandleUse:
         finally:
             self._leave()
 
-    def call(self, turn: threading.Lock, step: Step[T], *, doing: str, timeout: float | None) -> T:
+    def call(self, turn: Turn, step: Step[T], *, doing: str, timeout: float | None) -> T:
         """Return the result of `step`, in turn with other calls of the same direction.
 
         Raises:
             SocketClosed: the handle is closed, or was meanwhile.
             TLSTimeout, WouldBlock: no result, or no turn, within `timeout` seconds.
         """
-        deadline = deadline_of(timeout)
+        deadline, is_blocking = deadline_of(timeout), timeout != 0
         self._enter()
         try:
-            self.wait(_acquire(turn), deadline, "waiting for another thread's call")
-            try:
-                self.check_open()
-                return self.wait(step, deadline, doing, is_blocking=timeout != 0)
-            finally:
-                turn.release()
+            if not turn.acquire(blocking=False):
+                doing_now = "waiting for another thread's call"
+                self.wait(_acquire(turn), deadline, doing_now, is_blocking=is_blocking)
+            self.check_open()
+            return self.wait(step, deadline, doing, is_blocking=is_blocking)
         except TLSError:
             if self.is_closed:  # close() in another thread shut the connection down under us
                 raise SocketClosed("the socket was closed by another thread") from None
             raise
         finally:
+            _give_back(turn)
             self._leave()
 
     def wait(self, step: Step[T], deadline: float, doing: str, *, is_blocking: bool = True) -> T:
         """Ask `step` for slices of time until it has a result."""
         while True:
             left = deadline - time.monotonic()
-            result = step(max(0, math.ceil(min(left, SLICE_SECONDS) * 1000)))
+            slice_ms = SLICE_MS if left >= SLICE_SECONDS else max(0, math.ceil(left * 1000))
+            result = step(slice_ms)
             if result is not None:
                 return result
             self.check_open()
@@ -102,13 +112,14 @@ class HandleUse:
         with self._count:
             if self.is_closed:
                 return
+            self._users += 1  # this call: what farewell and wake use stays valid
             self.is_closed = True
-            is_idle = self._users == 0
+        try:
             farewell()
-            if not is_idle:
+            if self._users > 1:
                 wake()
-        if is_idle:
-            self._release()
+        finally:
+            self._leave()
 
     def give_up(self) -> None:
         """Mark the handle closed without releasing it: it is somebody else's now.
@@ -124,8 +135,10 @@ class HandleUse:
 
     def _enter(self) -> None:
         with self._count:
-            self.check_open()
             self._users += 1
+        if self.is_closed:
+            self._leave()
+            self.check_open()
 
     def _leave(self) -> None:
         with self._count:
@@ -135,7 +148,13 @@ class HandleUse:
             self._release()
 
 
-def _acquire(turn: threading.Lock) -> Step[bool]:
+def _give_back(turn: Turn) -> None:
+    """Release a turn, unless this thread never got it."""
+    with suppress(RuntimeError):
+        turn.release()
+
+
+def _acquire(turn: Turn) -> Step[bool]:
     return lambda slice_ms: turn.acquire(timeout=slice_ms / 1000) or None
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from schannel_ffi.tcp import ascii_host
-
-__all__ = ["ServerName"]
+__all__ = ["ServerName", "ascii_host"]
 
 MAX_NAME = 253  # RFC 1035, 2.3.4, as text
 MAX_LABEL = 63
@@ -47,3 +45,20 @@ class ServerName:
                 f"{text!r} is no host name: at most {MAX_NAME} characters, labels of 1..{MAX_LABEL}"
             )
         return cls(dns_name=name)
+
+
+def ascii_host(host: str) -> str:
+    """Return a host name or IP literal as it is looked up: without brackets, A-labels.
+
+    Raises:
+        ValueError: it is empty, holds spaces or control characters, or has no ASCII form.
+    """
+    name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not name or any(char <= " " or char == "\x7f" for char in name):
+        raise ValueError(f"host name {host!r} is empty or holds spaces or control characters")
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError as exc:
+        raise ValueError(f"host name {host!r} has no ASCII form") from exc

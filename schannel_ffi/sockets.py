@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from schannel_ffi import _lib, tcp
 from schannel_ffi.certificates import Certificate
 from schannel_ffi.config import TLSConfig, TLSVersion
-from schannel_ffi.errors import TLSError, TLSTimeout, TruncatedStream, WouldBlock
+from schannel_ffi.errors import ConnectionReset, TLSError, TLSTimeout, TruncatedStream, WouldBlock
 from schannel_ffi.handle_use import HandleUse, deadline_of
 from schannel_ffi.server_name import ServerName
 
@@ -96,8 +96,8 @@ def wrap(
         timeout: seconds, None for no limit; afterwards the timeout of the socket.
 
     Raises:
-        ValueError: no `server_hostname`, or one that is no host name; not a connected stream
-            socket.
+        ValueError: no `server_hostname`, or one that is no host name; not a stream socket.
+        ConnectionReset: the socket is not connected (any more); it stays the caller's.
         CertificateError, HandshakeError, PeerAlert, TruncatedStream, ConnectionReset, TLSTimeout:
         as `connect`.
         UnsupportedPlatform: this is not Windows.
@@ -110,6 +110,10 @@ def wrap(
     name = ServerName.parse(server_hostname) if server_hostname is not None else None
     if sock.type != socket.SOCK_STREAM:
         raise ValueError("TLS needs a stream socket")
+    try:
+        sock.getpeername()
+    except OSError as error:
+        raise ConnectionReset("the socket is not connected", error_number=error.errno) from error
     raw = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     return TLSSocket(raw, config, name, deadline=deadline_of(timeout), timeout=timeout)
 
@@ -165,10 +169,12 @@ class TLSSocket:
         raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, self._chain)
 
     def _release(self) -> None:
-        if self._connection is not None:
-            self._connection.free()
-            self._drop_unread()
-        self._raw.close()
+        try:
+            if self._connection is not None:
+                self._connection.free()
+                self._drop_unread()
+        finally:
+            self._raw.close()
 
     def _drop_unread(self) -> None:
         """Empty the receive buffer: TCP answers a close over unread bytes with a reset.
@@ -242,6 +248,8 @@ class TLSSocket:
             As `recv`.
         """
         _no_flags(flags)
+        if not 0 <= nbytes <= memoryview(buffer).nbytes:
+            raise ValueError(f"nbytes is 0..{memoryview(buffer).nbytes}, not {nbytes}")
         room = _lib.writable_buffer(buffer, nbytes)
         if len(room) == 0:
             return 0
@@ -258,6 +266,12 @@ class TLSSocket:
         if self._config.require_close_notify or not _lib.is_between_records(error):
             raise error
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether `recv` would return, or raise, at once: select() does not see what lies here."""
+        with self._use.hold():
+            return self._engine.has_pending()
+
     def pending(self) -> int:
         """Return how many bytes `recv` would return without waiting for the network, 0..16384."""
         with self._use.hold():
@@ -269,20 +283,18 @@ class TLSSocket:
     def send(self, data: Any, flags: int = 0) -> int:
         """Encrypt and send `data`; return how many bytes were taken over.
 
-        Waits until the socket's timeout for all of it to leave. In non-blocking mode it takes over
-        what can be queued.
+        Waits until the socket's timeout for all of it to leave.
 
         Args:
-            data: bytes-like, contiguous, 0..2**31-1 bytes.
+            data: bytes-like, contiguous, 0..2**31-1 bytes; b"" sends what still waits.
             flags: must be 0.
 
         Returns:
-            len(data); less only in non-blocking mode.
+            len(data); less when the time was over before, or in non-blocking mode. What was taken
+            over and has not left yet (`has_unsent`) leaves first in the next call.
 
         Raises:
-            TLSTimeout: not all has left. `bytes_sent` tells how many bytes were taken over, never
-                to be given again.
-            WouldBlock: in non-blocking mode nothing could be taken over.
+            TLSTimeout, WouldBlock: nothing was taken over in time.
             ConnectionReset, TLSError: the connection is over.
 
         Source: RFC 8446 section 5.1; Microsoft Learn, "EncryptMessage (Schannel)".
@@ -290,10 +302,20 @@ class TLSSocket:
         return self.sendmsg([data], (), flags)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Encrypt and send all of `data`; arguments and errors as `send`, one timeout for all."""
-        sent = self.sendmsg([data], (), flags)
-        if sent < memoryview(data).nbytes:
-            raise _partly_sent(sent)
+        """Encrypt and send all of `data`; arguments as `send`, one timeout for all of it.
+
+        Raises:
+            TLSTimeout, WouldBlock: not all has left; `bytes_sent` of the error tells how many bytes
+                were taken over, never to be given again.
+            ConnectionReset, TLSError: the connection is over.
+        """
+        _no_flags(flags)
+        outgoing = _lib.Outgoing([data])
+        try:
+            self._transmit(outgoing)
+        except (TLSTimeout, WouldBlock) as error:
+            error.bytes_sent = outgoing.sent
+            raise
 
     def sendmsg(
         self,
@@ -302,28 +324,35 @@ class TLSSocket:
         flags: int = 0,
         address: None = None,
     ) -> int:
-        """Send several bytes-like objects as one; arguments and errors as `send`.
+        """Send several bytes-like objects as one; arguments, result and errors as `send`.
 
         `ancdata` and `address` must be empty: TLS has no place for them.
         """
         _no_flags(flags)
         if tuple(ancdata) or address is not None:
             raise ValueError("TLS carries neither ancillary data nor addresses")
-        data = _lib.Outgoing(list(buffers))
+        outgoing = _lib.Outgoing(list(buffers))
         try:
-            self._call(self._use.writing, lambda ms: self._engine.send(data, ms), "sending")
-        except TLSTimeout as timeout:
-            timeout.bytes_sent = data.sent
-            raise
-        except WouldBlock:
-            if data.sent == 0:
+            self._transmit(outgoing)
+        except (TLSTimeout, WouldBlock):
+            if outgoing.sent == 0:
                 raise
+        return outgoing.sent
+
+    def _transmit(self, outgoing: _lib.Outgoing) -> None:
+        try:
+            self._call(self._use.writing, lambda ms: self._engine.send(outgoing, ms), "sending")
         except (TLSError, MemoryError):
             raise
         except BaseException:
             self._use.close(self._wake, self._wake)  # no close_notify: half a record may have left
             raise
-        return data.sent
+
+    @property
+    def has_unsent(self) -> bool:
+        """Data that `send` took over still waits here; the next sending call begins with it."""
+        with self._use.hold():
+            return self._engine.has_unsent()
 
     # ----------------------------------------------------------------------------------------
     # --------------- ending
@@ -334,19 +363,20 @@ class TLSSocket:
         Sends close_notify and waits for the peer's, until the socket's timeout.
 
         Raises:
-            TLSError: application data is waiting that nobody has read; the connection stays open.
+            TLSError: application data is waiting that nobody has read (the connection stays open),
+                or the peer sent something behind its close_notify before ours had left.
             TLSTimeout: the peer's close_notify did not come.
             TruncatedStream: TCP ended without it.
 
         Source: RFC 8446, 6.1.
         """
         self._call(self._use.writing, self._engine.shutdown, "sending close_notify")
-        if self._call(
-            self._use.reading, lambda ms: self._engine.recv(1, ms), "waiting for close_notify"
-        ):
-            raise TLSError(
-                "application data came instead of close_notify", hint='read until b"" before unwrap'
-            )
+        doing = "waiting for close_notify"
+        if not self._call(self._use.reading, self._engine.wait_for_end, doing):
+            hint = 'read until b"" before unwrap'
+            raise TLSError("application data came instead of close_notify", hint=hint)
+        if left_over := self._engine.left_over():
+            raise TLSError(f"{left_over} bytes that are no TLS came together with close_notify")
         self._use.give_up()
         self._engine.free()
         raw = self._raw
@@ -361,8 +391,8 @@ class TLSSocket:
         """
         if how in {socket.SHUT_WR, socket.SHUT_RDWR}:
             self._call(self._use.writing, self._engine.shutdown, "sending close_notify")
-        self._use.check_open()
-        self._raw.shutdown(how)
+        with self._use.hold():
+            self._raw.shutdown(how)
 
     def close(self) -> None:
         """Close the connection: close_notify where it can leave at once, then TCP.
@@ -371,9 +401,7 @@ class TLSSocket:
 
         A thread that waits in another call gets `SocketClosed`.
         """
-        if (
-            self._io_refs > 0
-        ):  # files made by makefile() keep the connection open, as with socket.socket
+        if self._io_refs > 0:  # files of makefile() keep it open, as with socket.socket
             self._closes_with_files = True
             return
         self._use.close(self._say_goodbye, self._wake)
@@ -413,8 +441,11 @@ class TLSSocket:
     def __del__(self) -> None:
         """Warn about a socket that was not closed, and close it."""
         use: HandleUse | None = getattr(self, "_use", None)
-        if use is not None and not use.is_closed:
+        if use is None or use.is_closed:
+            return
+        try:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        finally:
             self._io_refs = 0
             self.close()
 
@@ -487,27 +518,25 @@ class TLSSocket:
 
     def getpeername(self) -> Any:
         """Return the peer's address."""
-        self._use.check_open()
-        return self._raw.getpeername()
+        with self._use.hold():
+            return self._raw.getpeername()
 
     def getsockname(self) -> Any:
         """Return the own address."""
-        self._use.check_open()
-        return self._raw.getsockname()
+        with self._use.hold():
+            return self._raw.getsockname()
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
         """Set an option of the TCP socket."""
-        self._use.check_open()
-        self._raw.setsockopt(level, option, value)
+        with self._use.hold():
+            self._raw.setsockopt(level, option, value)
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
         """Return an option of the TCP socket."""
-        self._use.check_open()
-        return (
-            self._raw.getsockopt(level, option, size)
-            if size
-            else self._raw.getsockopt(level, option)
-        )
+        with self._use.hold():
+            if size:
+                return self._raw.getsockopt(level, option, size)
+            return self._raw.getsockopt(level, option)
 
     @property
     def family(self) -> int:
@@ -563,14 +592,6 @@ def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"a timeout is None or 0 seconds and more, not {timeout!r}")
     return None if timeout is None else float(timeout)
-
-
-def _partly_sent(sent: int) -> WouldBlock:
-    error = WouldBlock(
-        "not all could be sent without waiting", hint="use send() in non-blocking mode"
-    )
-    error.characters_written = sent
-    return error
 
 
 def _no_flags(flags: int) -> None:

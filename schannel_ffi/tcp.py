@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from schannel_ffi.errors import TLSError, TLSTimeout
+from schannel_ffi.server_name import ascii_host
 
 ATTEMPT_DELAY_SECONDS = 0.25
 WAIT_SECONDS = 0.1
@@ -108,23 +109,6 @@ def open_connection(
         candidates = [candidate for candidate in candidates if candidate[0] == family]
     race = _Race(_show(host, port), interleave(candidates), source)
     return race.run(deadline, check)
-
-
-def ascii_host(host: str) -> str:
-    """Return a host name or IP literal as it is looked up: without brackets, A-labels.
-
-    Raises:
-        ValueError: it is empty, holds spaces or control characters, or has no ASCII form.
-    """
-    name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not name or any(char <= " " or char == "\x7f" for char in name):
-        raise ValueError(f"host name {host!r} is empty or holds spaces or control characters")
-    if name.isascii():
-        return name
-    try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError as exc:
-        raise ValueError(f"host name {host!r} has no ASCII form") from exc
 
 
 def interleave(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -93,10 +93,12 @@ class Connection:
         view = self._view
         result = self._lib.schan_socket_peek(self._socket, view, slice_ms, self._read_err)
         if result == self._lib.SCHAN_OK:
-            size = min(view.size, max_bytes)
-            data = bytes(self._ffi.buffer(view.data, size))
-            self._lib.schan_socket_consume(self._socket, size)
-            return data
+            size = 0
+            try:
+                size = min(view.size, max_bytes)
+                return bytes(self._ffi.buffer(view.data, size))
+            finally:
+                self._lib.schan_socket_consume(self._socket, size)
         return b"" if self._answer(result, "receiving", self._read_err) is not None else None
 
     def recv_into(self, buffer: Any, slice_ms: int) -> int | None:
@@ -125,14 +127,33 @@ class Connection:
 
     def shutdown(self, slice_ms: int) -> bool | None:
         """Send close_notify; True when it has left, None when the time was over."""
-        result = self._lib.schan_socket_shutdown(self._socket, slice_ms, self._write_err)
-        return (
-            None if self._answer(result, "sending close_notify", self._write_err) is None else True
-        )
+        err = self._ffi.new("schan_error *")  # of its own: close() comes from any thread
+        result = self._lib.schan_socket_shutdown(self._socket, slice_ms, err)
+        return None if self._answer(result, "sending close_notify", err) is None else True
+
+    def wait_for_end(self, slice_ms: int) -> bool | None:
+        """Return True at close_notify, False at application data, which stays; None: time over."""
+        result = self._lib.schan_socket_peek(self._socket, self._view, slice_ms, self._read_err)
+        if result == self._lib.SCHAN_OK:
+            self._lib.schan_socket_consume(self._socket, 0)
+            return False
+        return None if self._answer(result, "waiting", self._read_err) is None else True
+
+    def left_over(self) -> int:
+        """Return how many bytes came behind the peer's close_notify."""
+        return int(self._lib.schan_engine_left_over(self.engine()))
 
     def pending(self) -> int:
         """Return how many bytes `recv` would return without the network."""
         return int(self._lib.schan_socket_pending(self._socket))
+
+    def has_pending(self) -> bool:
+        """Tell whether `recv` would return, or raise, without the network."""
+        return bool(self._lib.schan_socket_has_pending(self._socket))
+
+    def has_unsent(self) -> bool:
+        """Tell whether records wait to be sent."""
+        return bool(self._lib.schan_socket_has_unsent(self._socket))
 
     def info(self) -> tuple[TLSVersion | None, str, int, bytes | None]:
         """Return version, cipher suite, cipher strength in bits, and the ALPN protocol."""

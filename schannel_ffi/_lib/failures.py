@@ -12,6 +12,11 @@ _RESET_CODES = frozenset(
     {10050, 10052, 10053, 10054, 10057, 10058}
 )  # WSAE: NETDOWN NETRESET CONNABORTED CONNRESET ...
 
+_SOCKET_CLASSES: dict[int, type[errors.TLSError]] = {
+    **dict.fromkeys(_RESET_CODES, errors.ConnectionReset),
+    10060: errors.TLSTimeout,  # WSAETIMEDOUT: the peer's machine does not answer any more
+}
+
 _CLASSES: dict[str, type[errors.TLSError]] = {
     "SCHAN_ERR_SSPI": errors.TLSError,
     "SCHAN_ERR_HANDSHAKE": errors.HandshakeError,
@@ -19,6 +24,7 @@ _CLASSES: dict[str, type[errors.TLSError]] = {
     "SCHAN_ERR_PROTOCOL": errors.HandshakeError,
     "SCHAN_ERR_TRUNCATED": errors.TruncatedStream,
     "SCHAN_ERR_TRUNCATED_RECORD": errors.TruncatedStream,
+    "SCHAN_ERR_CERTIFICATE": errors.CertificateError,
     "SCHAN_ERR_CREDENTIAL": errors.CredentialError,
     "SCHAN_ERR_SOCKET": errors.TLSError,
     "SCHAN_ERR_SYSTEM": errors.TLSError,
@@ -63,6 +69,12 @@ def describe(status: int, call: str) -> tuple[str, str, str]:
     return _text(row.sentence), _text(row.name), _text(row.hint)
 
 
+def _told_by(err: Any) -> tuple[str, str, str]:
+    """Say that it was an alert; an encrypted one is known only by the status Windows made of it."""
+    sentence, symbol, hint = describe(err.status, _text(err.call))
+    return f"the peer sent a fatal alert: {sentence}", symbol, hint
+
+
 def _describe_alert(alert: int) -> tuple[str, str, str]:
     ffi, lib = require()
     row = lib.schan_alert_text(alert)
@@ -83,11 +95,11 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
     if err.result == lib.SCHAN_ERR_MEMORY:
         return MemoryError(doing)
     kind = _CLASSES[name]
-    if err.result == lib.SCHAN_ERR_SOCKET and err.status in _RESET_CODES:
-        kind = errors.ConnectionReset
+    if err.result == lib.SCHAN_ERR_SOCKET:
+        kind = _SOCKET_CLASSES.get(err.status, errors.TLSError)
     symbol = ""
     if err.result == lib.SCHAN_ERR_ALERT:
-        sentence, symbol, hint = _describe_alert(err.alert)
+        sentence, symbol, hint = _describe_alert(err.alert) if err.alert >= 0 else _told_by(err)
     elif name in _SENTENCES:
         sentence, symbol, hint = _SENTENCES[name]
     else:
@@ -100,6 +112,7 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         hint=hint,
         alert=err.alert if err.alert >= 0 else None,
         winerror=err.status or None,
+        error_number=err.status if err.result == lib.SCHAN_ERR_SOCKET else None,
     )
 
 

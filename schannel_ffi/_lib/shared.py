@@ -183,4 +183,6 @@ def trust_for(store: TrustStore) -> Any:
             ),
         )
 
-    return _shared.get(("trust", store), make_from_roots if store.roots else make_from_store)
+    if store.store is not None:
+        return make_from_store(library())  # not kept: what leaves the store is no longer trusted
+    return _shared.get(("trust", store), make_from_roots)

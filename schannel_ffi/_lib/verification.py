@@ -11,6 +11,7 @@ from schannel_ffi._lib.connection import Connection
 from schannel_ffi._lib.failures import describe, new_handle
 from schannel_ffi._lib.shared import trust_for
 from schannel_ffi._lib.x509 import describe_certificate
+from schannel_ffi.certificates import Certificate
 from schannel_ffi.config import Revocation, TLSConfig
 from schannel_ffi.server_name import ServerName
 
@@ -60,11 +61,19 @@ class Verification:
         return tuple(chain)
 
 
+def _readable(chain: Sequence[bytes]) -> tuple[Certificate, ...]:
+    """Return the chain; nothing of it when one of it cannot even be described."""
+    try:
+        return tuple(describe_certificate(der) for der in chain)
+    except errors.TLSError:
+        return ()
+
+
 def certificate_failure(host: str, verdict: Any, chain: Sequence[bytes]) -> errors.CertificateError:
     """Return the exception for a verdict that is not good."""
     reason = _REASONS[verdict.reason] or errors.CertificateReason.OTHER
     sentence, symbol, hint = describe(verdict.status, "verification")
-    certificates = tuple(describe_certificate(der) for der in chain)
+    certificates = _readable(chain)
     index = int(verdict.failing_index)
     failing = certificates[index] if index < len(certificates) else None
     which = f" ({failing.subject})" if failing else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from schannel_ffi import tcp
+from schannel_ffi.server_name import ascii_host
 from schannel_ffi.smtp import auth, command
 from schannel_ffi.smtp.errors import LocalProtocolError
 from schannel_ffi.smtp.transport import is_verifying
@@ -77,8 +77,8 @@ def checked_settings(
     default = Security.TLS if port == IMPLICIT_TLS_PORT else Security.STARTTLS
     try:
         chosen = default if security is None else Security(security)
-        name = tcp.ascii_host(host)
-        verified_name = name if server_hostname is None else tcp.ascii_host(server_hostname)
+        name = ascii_host(host)
+        verified_name = name if server_hostname is None else ascii_host(server_hostname)
     except ValueError as exc:
         raise LocalProtocolError(str(exc)) from exc
     if timeout is not None and not timeout > 0:
