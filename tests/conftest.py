@@ -1,0 +1,85 @@
+"""Fixtures: certificates, loopback servers, and clients that are closed when the test ends.
+
+The lane: with SCHANNEL_LAB_TLS13=1 the servers speak TLS 1.3 and nothing else, otherwise TLS 1.2.
+Tests marked `schannel` need Schannel, on Windows or under Wine; elsewhere they are skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from certs import Certificates, Identity
+from clients import Connector
+from conversation import Script
+from loopback import RawServer, TLSServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "schannel: needs Schannel, so Windows or Wine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if sys.platform == "win32":
+        return
+    skip = pytest.mark.skip(reason="Schannel is part of Windows: run `python3 ci/lab.py pytest`")
+    for item in items:
+        if item.get_closest_marker("schannel"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture(scope="session")
+def tls_version() -> ssl.TLSVersion:
+    """The version that the servers of this lane speak."""
+    is_tls13 = os.environ.get("SCHANNEL_LAB_TLS13") == "1"
+    return ssl.TLSVersion.TLSv1_3 if is_tls13 else ssl.TLSVersion.TLSv1_2
+
+
+@pytest.fixture
+def tls_server(
+    certificates: Certificates, tls_version: ssl.TLSVersion
+) -> Iterator[Callable[..., TLSServer]]:
+    """Start a TLS server that behaves as the arguments (those of `Script`) say."""
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            identity: Identity | None = None, *, listen_on: str = "127.0.0.1", **script: Any
+        ) -> TLSServer:
+            script.setdefault("version", tls_version)
+            identity = identity or certificates.good
+            server = TLSServer(Script(identity=identity, **script), host=listen_on)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[..., RawServer]]:
+    """Start a server that answers with bytes of its own, not with TLS."""
+    with contextlib.ExitStack() as stack:
+
+        def start(answer: bytes = b"", **script: Any) -> RawServer:
+            server = RawServer(answer, **script)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def connect(certificates: Certificates) -> Iterator[Connector]:
+    """Connect TLSSockets to the servers; what is still open at the end is closed."""
+    connector = Connector(certificates.good)
+    yield connector
+    connector.close()

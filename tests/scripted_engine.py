@@ -1,0 +1,174 @@
+"""The C engine driven without sockets, on scripted tables; its fixtures are in `scripted_fixtures`.
+
+Results read as words: "OK", "WANT_READ", "ERR_HANDSHAKE" are schan_result without its prefix.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fake_sspi import FakeSSPI
+from fake_sspi_script import HANDSHAKE, record
+from fake_system import FakeSystem
+
+from schannel_ffi import _lib
+
+HELLO = record(HANDSHAKE, b"client hello")
+FLIGHT = record(HANDSHAKE, b"server's flight")
+FINISHED = record(HANDSHAKE, b"client finished")
+NAME = "server.test"
+TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 = 1, 2, 4, 8
+ALL_VERSIONS = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3
+STATES = ("START", "HANDSHAKE", "VERIFY", "OPEN", "POST_HANDSHAKE", "FAILED")
+ALPN_EXTENSION = 2
+
+MakeEngine = Callable[..., "ScriptedEngine"]
+
+
+def alpn_list(*names: bytes) -> bytes:
+    """Return names as RFC 7301 has them: each after its length byte."""
+    return b"".join(bytes([len(name)]) + name for name in names)
+
+
+def alpn_offer(*names: bytes) -> bytes:
+    """Return SEC_APPLICATION_PROTOCOLS as Windows wants it (row 17)."""
+    wire = alpn_list(*names)
+    inner = struct.pack("<IH", ALPN_EXTENSION, len(wire)) + wire
+    return struct.pack("<I", len(inner)) + inner
+
+
+class Failure(NamedTuple):
+    """A schan_error."""
+
+    result: str
+    status: int
+    alert: int
+    call: str
+    detail: str
+
+
+class ScriptedEngine:
+    """A schan_engine with its library and credential, and a method for each of its functions."""
+
+    def __init__(
+        self,
+        sspi: FakeSSPI,
+        system: FakeSystem | None = None,
+        *,
+        name: str | None = NAME,
+        alpn: bytes = b"",
+        protocols: int = ALL_VERSIONS,
+    ) -> None:
+        self._ffi, self._lib = _lib.require()
+        self.is_owner = True
+        self._cleanup = contextlib.ExitStack()
+        self._err = self._ffi.new("schan_error *")
+        self._size = self._ffi.new("size_t *")
+        with contextlib.ExitStack() as on_failure:
+            on_failure.push(self._cleanup)
+            table = self._ffi.cast("void *", sspi.address)
+            replaced = self._ffi.cast("schan_system *", system.address if system else 0)
+            self.library = self._make("schan_library", table, replaced)
+            settings = self._ffi.new(
+                "schan_credential_config *", {"protocols": protocols, "check_revocation": False}
+            )
+            self.credential = self._make("schan_credential", self.library, settings)
+            wide = self._ffi.NULL if name is None else self._ffi.new("wchar_t[]", name)
+            pinned = self._ffi.from_buffer("uint8_t[]", alpn)
+            config = {"server_name": wide, "alpn_protocols": pinned, "alpn_size": len(alpn)}
+            c_config = self._ffi.new("schan_engine_config *", {**config, "protocols": protocols})
+            self.handle = self._make("schan_engine", self.credential, c_config)
+            on_failure.pop_all()
+
+    def _make(self, kind: str, *arguments: Any) -> Any:
+        out = self._ffi.new(f"{kind} **")
+        result = getattr(self._lib, f"{kind}_new")(out, *arguments, self._err)
+        if result < 0:
+            raise AssertionError(self._word(result), self.error)
+        self._cleanup.callback(self._free, kind, out[0])
+        return out[0]
+
+    def _free(self, kind: str, pointer: Any) -> None:
+        if kind != "schan_engine" or self.is_owner:
+            getattr(self._lib, f"{kind}_free")(pointer)
+
+    def disown(self) -> Any:
+        """Return the schan_engine for an object that takes it over."""
+        self.is_owner = False
+        return self.handle
+
+    def free(self) -> None:
+        """Free engine, credential and library; harmless when repeated."""
+        self._cleanup.close()
+
+    def _word(self, result: int) -> str:
+        name: str = self._ffi.typeof("schan_result").elements[result]
+        return name.removeprefix("SCHAN_")
+
+    @property
+    def error(self) -> Failure:
+        """What the last failing call told."""
+        err = self._err
+        call = "" if err.call == self._ffi.NULL else self._ffi.string(err.call).decode()
+        detail = self._ffi.string(err.detail).decode()
+        return Failure(self._word(err.result), err.status, err.alert, call, detail)
+
+    @property
+    def state(self) -> str:
+        return STATES[self._lib.schan_engine_state(self.handle)]
+
+    def handshake(self, *records: bytes) -> str:
+        """Feed the records, then go on with the handshake."""
+        for data in records:
+            self.feed(data)
+        return self._word(self._lib.schan_engine_handshake(self.handle, self._err))
+
+    def verified(self, reason: int = 0, status: int = 0) -> str:
+        verdict = self._ffi.new("schan_verdict *", {"reason": reason, "status": status})
+        return self._word(self._lib.schan_engine_verified(self.handle, verdict, self._err))
+
+    def feed(self, data: bytes) -> str:
+        result = self._lib.schan_engine_feed(self.handle, data, len(data), self._err)
+        return self._word(result)
+
+    def feed_eof(self) -> None:
+        self._lib.schan_engine_feed_eof(self.handle)
+
+    def drain(self, capacity: int = 1 << 20) -> bytes:
+        room = self._ffi.new("uint8_t[]", max(1, capacity))
+        self._lib.schan_engine_drain(self.handle, room, capacity, self._size)
+        return bytes(self._ffi.buffer(room, self._size[0]))
+
+    def read(self, capacity: int = 65536) -> tuple[str, bytes]:
+        room = self._ffi.new("uint8_t[]", capacity)
+        result = self._lib.schan_engine_read(self.handle, room, capacity, self._size, self._err)
+        return self._word(result), bytes(self._ffi.buffer(room, self._size[0]))
+
+    def write(self, *parts: bytes) -> tuple[str, int]:
+        pinned = [self._ffi.from_buffer("uint8_t[]", part) for part in parts]
+        spans = self._ffi.new("schan_span[]", [{"data": p, "size": len(p)} for p in pinned])
+        result = self._lib.schan_engine_write(self.handle, spans, len(parts), self._size, self._err)
+        return self._word(result), int(self._size[0])
+
+    def shutdown(self) -> str:
+        return self._word(self._lib.schan_engine_shutdown(self.handle, self._err))
+
+    def pending(self) -> int:
+        return int(self._lib.schan_engine_pending(self.handle))
+
+    def info(self) -> Any:
+        """Return the schan_info."""
+        info = self._ffi.new("schan_info *")
+        assert self._lib.schan_engine_info(self.handle, info, self._err) == 0
+        return info
+
+    def alpn(self) -> bytes:
+        info = self.info()
+        return bytes(self._ffi.buffer(info.alpn, info.alpn_size))
+
+    def certificate(self) -> bytes:
+        span = self._lib.schan_engine_peer_certificate(self.handle)
+        return bytes(self._ffi.buffer(span.data, span.size)) if span.size else b""
