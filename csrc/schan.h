@@ -49,6 +49,7 @@
 #if defined(__GNUC__)
 #define SCHAN_MUST_CHECK __attribute__((warn_unused_result))
 #elif defined(_MSC_VER)
+#include <sal.h>
 #define SCHAN_MUST_CHECK _Check_return_
 #else
 #define SCHAN_MUST_CHECK

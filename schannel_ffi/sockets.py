@@ -136,19 +136,19 @@ class TLSSocket:
         """Take `raw` over, shake hands and verify the peer; close it when that fails."""
         self._raw = raw
         self._config = config
-        self._use = HandleUse(self._release)
-        self._connection: _lib.Connection | None = None
+        self._owned = _Owned(raw)
+        self._use = HandleUse(self._owned.release)
         self._io_refs = 0
         self._closes_with_files = False
         self._chain: tuple[bytes, ...] = ()
         try:
             self._timeout = timeout
             raw.setblocking(False)  # noqa: FBT003 - as socket.socket has it
-            self._connection = _lib.Connection(config, name, raw.fileno())
-            self._begin(self._connection, name, deadline)
+            self._owned.connection = _lib.Connection(config, name, raw.fileno())
+            self._begin(self._engine, name, deadline)
         except BaseException:
             self._use.is_closed = True
-            self._release()
+            self._owned.release()
             raise
 
     # ------------------------------------------------------------------------------ handshake
@@ -168,30 +168,10 @@ class TLSSocket:
         connection.refuse(verdict)
         raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, self._chain)
 
-    def _release(self) -> None:
-        try:
-            if self._connection is not None:
-                self._connection.free()
-                self._drop_unread()
-        finally:
-            self._raw.close()
-
-    def _drop_unread(self) -> None:
-        """Empty the receive buffer: TCP answers a close over unread bytes with a reset.
-
-        A reset makes the peer lose what it has not read yet. Session tickets of TLS 1.3 lie there
-        when a client only sends.
-        """
-        with suppress(OSError):
-            self._raw.shutdown(socket.SHUT_WR)
-            for _ in range(MOST_DROPPED_READS):
-                if not self._raw.recv(65536):
-                    break
-
     @property
     def _engine(self) -> _lib.Connection:
-        assert self._connection is not None, "there is one since __init__"
-        return self._connection
+        assert self._owned.connection is not None, "there is one since __init__"
+        return self._owned.connection
 
     def _call(self, turn: Any, step: Callable[[int], T | None], doing: str) -> T:
         return self._use.call(turn, step, doing=doing, timeout=self._timeout)
@@ -582,6 +562,40 @@ class TLSSocket:
         self._io_refs = max(0, self._io_refs - 1)
         if self._closes_with_files and self._io_refs == 0:
             self.close()
+
+
+class _Owned:
+    """What a socket owns, given back at once by whoever used it last.
+
+    Apart from the socket, so that a forgotten one is no cycle and is closed without waiting for the
+    garbage collector.
+    """
+
+    def __init__(self, raw: socket.socket) -> None:
+        """Own the TCP socket; the connection comes when it is made."""
+        self.raw = raw
+        self.connection: _lib.Connection | None = None
+
+    def release(self) -> None:
+        """Free the engine, then close TCP; harmless when repeated."""
+        try:
+            if self.connection is not None:
+                self.connection.free()
+                self._drop_unread()
+        finally:
+            self.raw.close()
+
+    def _drop_unread(self) -> None:
+        """Empty the receive buffer: TCP answers a close over unread bytes with a reset.
+
+        A reset makes the peer lose what it has not read yet. Session tickets of TLS 1.3 lie there
+        when a client only sends.
+        """
+        with suppress(OSError):
+            self.raw.shutdown(socket.SHUT_WR)
+            for _ in range(MOST_DROPPED_READS):
+                if not self.raw.recv(65536):
+                    break
 
 
 # ------------------------------------------------------------------------------------------------

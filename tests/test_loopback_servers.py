@@ -281,9 +281,9 @@ def test_alpn_and_client_certificates_are_asked_for(
         ("any_usage", "purpose"),  # OpenSSL wants serverAuth by name
         ("name_constraints_broken", "permitted subtree"),
         ("critical_unknown_extension", "unhandled critical extension"),
-        ("unknown_ca", "self-signed certificate in certificate chain"),
+        ("unknown_ca", "self.signed certificate in certificate chain"),
         ("unknown_ca_not_sent", "unable to get local issuer"),
-        ("self_signed", "self-signed certificate"),
+        ("self_signed", "self.signed certificate"),
         ("missing_intermediate", "unable to get local issuer"),
         ("leaf_as_ca", "invalid CA certificate"),
         ("tampered", "certificate signature failure"),
