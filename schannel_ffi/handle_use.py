@@ -47,16 +47,14 @@ class HandleUse:
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
-        """Call `release` when the handle is closed and nobody uses it any more.
-
-        It may be called twice where a signal handler closes the handle.
-        """
+        """Call `release`, once, when the handle is closed and nobody uses it any more."""
         self.reading = threading.RLock()
         self.writing = threading.RLock()
         self.is_closed = False
         self._release = release
-        self._count = threading.RLock()  # around _users and the change of is_closed
-        self._users = 0
+        self._count = threading.RLock()  # around all that follows, and the change of is_closed
+        self._users: set[object] = set()  # a token each: adding and discarding may be interrupted
+        self._is_ours = True  # to be released; not any more once it was, or was given up
 
     def check_open(self) -> None:
         """Raise `SocketClosed` when the handle is closed."""
@@ -66,11 +64,12 @@ class HandleUse:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep the handle valid for a call that does not wait."""
-        self._enter()
+        user = object()
         try:
+            self._enter(user)
             yield
         finally:
-            self._leave()
+            self._leave(user)
 
     def call(self, turn: Turn, step: Step[T], *, doing: str, timeout: float | None) -> T:
         """Return the result of `step`, in turn with other calls of the same direction.
@@ -80,20 +79,23 @@ class HandleUse:
             TLSTimeout, WouldBlock: no result, or no turn, within `timeout` seconds.
         """
         deadline, is_blocking = deadline_of(timeout), timeout != 0
-        self._enter()
+        user = object()
         try:
+            self._enter(user)
             if not turn.acquire(blocking=False):
                 doing_now = "waiting for another thread's call"
                 self.wait(_acquire(turn), deadline, doing_now, is_blocking=is_blocking)
             self.check_open()
             return self.wait(step, deadline, doing, is_blocking=is_blocking)
+        except SocketClosed:
+            raise
         except TLSError:
             if self.is_closed:  # close() in another thread shut the connection down under us
                 raise SocketClosed("the socket was closed by another thread") from None
             raise
         finally:
             _give_back(turn)
-            self._leave()
+            self._leave(user)
 
     def wait(self, step: Step[T], deadline: float, doing: str, *, is_blocking: bool = True) -> T:
         """Ask `step` for slices of time until it has a result."""
@@ -109,41 +111,45 @@ class HandleUse:
 
     def close(self, farewell: Callable[[], None], wake: Callable[[], None]) -> None:
         """Mark the handle closed: `farewell`, and `wake` where others wait; the last releases."""
-        with self._count:
-            if self.is_closed:
-                return
-            self._users += 1  # this call: what farewell and wake use stays valid
-            self.is_closed = True
+        user = object()
         try:
+            with self._count:
+                if self.is_closed:
+                    return
+                self._users.add(user)  # what farewell and wake use stays valid
+                self.is_closed = True
             farewell()
-            if self._users > 1:
+            if len(self._users) > 1:
                 wake()
         finally:
-            self._leave()
+            self._leave(user)
 
     def give_up(self) -> None:
         """Mark the handle closed without releasing it: it is somebody else's now.
 
         Raises:
+            SocketClosed: it is closed.
             TLSError: another thread uses it.
         """
         with self._count:
             self.check_open()
             if self._users:
                 raise TLSError("another thread is using the socket", hint="let it finish first")
+            self._is_ours = False
             self.is_closed = True
 
-    def _enter(self) -> None:
+    def _enter(self, user: object) -> None:
         with self._count:
-            self._users += 1
-        if self.is_closed:
-            self._leave()
+            self._users.add(user)
             self.check_open()
 
-    def _leave(self) -> None:
+    def _leave(self, user: object) -> None:
+        """Count a user out, also one that never came in; the last of a closed handle releases."""
         with self._count:
-            self._users -= 1
-            is_last = self.is_closed and self._users == 0
+            self._users.discard(user)
+            is_last = self.is_closed and not self._users and self._is_ours
+            if is_last:
+                self._is_ours = False
         if is_last:
             self._release()
 
