@@ -64,6 +64,7 @@ class Identity:
     def server_context(self) -> ssl.SSLContext:
         """Return a stdlib server context that presents this identity."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _tell_every_end(context)
         if _is_weak(self.leaf):
             context.set_ciphers("DEFAULT:@SECLEVEL=0")
         with _TemporaryFile(self.key_pem + self.chain_pem) as path:
@@ -73,9 +74,15 @@ class Identity:
     def client_context(self) -> ssl.SSLContext:
         """Return a stdlib client context that trusts this identity's anchor alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _tell_every_end(context)
         context.hostname_checks_common_name = False
         context.load_verify_locations(cadata=self.anchor_pem.decode("ascii"))
         return context
+
+
+def _tell_every_end(context: ssl.SSLContext) -> None:
+    """Have OpenSSL 3 tell an end without close_notify; some Pythons have it ignored by default."""
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 
 
 @dataclass(frozen=True)

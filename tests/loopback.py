@@ -78,7 +78,11 @@ class Server:
         if paced:
             client.bind((self.address[0], 0))
             self._pacers[client.getsockname()] = Pacer(client, time.monotonic() + self._limit_s)
-        client.connect(self.address)
+        try:
+            client.connect(self.address)
+        except OSError:  # a server that resets at once
+            client.close()
+            raise
         return client
 
     def close(self) -> None:
