@@ -32,6 +32,9 @@ def system() -> Iterator[FakeSystem]:
     fake = FakeSystem()
     yield fake
     fake.gate.set()
+    if fake.problems():
+        gc.collect()
+        fake.all_is_freed.wait(5.0)  # a thread of Windows' pool may be the last to let go
     fail_on(fake.problems)
 
 
