@@ -158,7 +158,10 @@ def send(
     cli_input.check_readable(names)
     settings, sender = _session_settings(options), options["sender"]
     _check_addresses(sender, recipients)
-    user = options["user"] or settings.pop("user")
+    user = options["user"]
+    if user == "":
+        raise cli_input.BadInput("--user is empty; leave it out to send without a login")
+    user = settings.pop("user") if user is None else user
     password = cli_input.read_password(
         user, file=options["password_file"], variable=options["password_env"]
     )

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import unquote
 
 STDIN: Final = "-"
@@ -94,7 +94,8 @@ def _port(text: str, whole: str) -> int:
 def expand(arguments: Sequence[str]) -> list[str]:
     """Return the file names that arguments mean: cmd.exe hands patterns on as they are.
 
-    What names an existing file is no pattern, whatever its characters.
+    What names an existing file is no pattern, whatever its characters. A file that several
+    patterns match is meant once; one that is named twice is meant twice.
 
     Raises:
         BadInput: a pattern that matches no file; `-` more than once.
@@ -107,20 +108,26 @@ def expand(arguments: Sequence[str]) -> list[str]:
         found = sorted(name for name in glob.glob(argument, recursive=True) if os.path.isfile(name))
         if not found:
             raise BadInput(f"no file matches {argument}")
-        names += found
+        names += _not_among(names, found)
     if names.count(STDIN) > 1:
         raise BadInput("- stands for stdin, which can be read only once")
     return names
+
+
+def _not_among(names: Sequence[str], found: Sequence[str]) -> list[str]:
+    known = {os.path.normcase(os.path.abspath(name)) for name in names if name != STDIN}
+    return [name for name in found if os.path.normcase(os.path.abspath(name)) not in known]
 
 
 def check_readable(names: Sequence[str]) -> None:
     """Open every file once, so that a wrong name is told before anything is sent.
 
     Raises:
-        BadInput: a file that is not there, may not be read or is a folder.
+        BadInput: a file that is not there, may not be read or is a folder; no stdin.
     """
     for name in names:
         if name == STDIN:
+            _stdin()
             continue
         if os.path.isdir(name):
             raise BadInput(f"{name} is a folder; its messages are {os.path.join(name, '*.eml')}")
@@ -135,12 +142,19 @@ def read_message(name: str) -> bytes:
     """Return the bytes of a message; blocks while stdin is open, if that is what `name` says.
 
     Raises:
-        OSError: it cannot be read.
+        OSError, ValueError: it cannot be read.
+        BadInput: there is no stdin.
     """
     if name == STDIN:
-        return sys.stdin.buffer.read()
+        return _stdin().read()
     with open(name, "rb") as file:
         return file.read()
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None or sys.stdin.closed:  # `<&-`, or a program without a console
+        raise BadInput("there is no stdin to read")
+    return sys.stdin.buffer
 
 
 def read_password(user: str | None, *, file: str | None, variable: str | None) -> str | None:
@@ -169,8 +183,12 @@ def _from_file(name: str) -> str:
     try:
         with open(name, encoding="utf-8-sig") as file:
             password = file.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadInput(f"--password-file {name}: it is not UTF-8; save it as UTF-8") from None
     except (OSError, ValueError) as exc:
         raise BadInput(f"--password-file {name}: {getattr(exc, 'strerror', None) or exc}") from exc
+    if "\0" in password:  # UTF-16 without its mark
+        raise BadInput(f"--password-file {name}: it holds NUL; save it as UTF-8")
     if not password:
         raise BadInput(f"--password-file {name}: the first line is empty")
     return password

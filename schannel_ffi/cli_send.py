@@ -148,8 +148,9 @@ class _Run:
     def _send(self, name: str) -> Report:
         try:
             message = read_message(name)
-        except OSError as exc:
-            return Report(name, error=OSError(f"cannot be read: {exc.strerror}"))
+        except (OSError, ValueError) as exc:
+            reason = getattr(exc, "strerror", None) or exc
+            return Report(name, error=OSError(f"cannot be read: {reason}"))
         if not message.strip():
             return Report(name, error=OSError("it is empty"))
         self._current = name

@@ -79,7 +79,7 @@ def open_connection(
         host: A name or an IPv4 or IPv6 literal, with scope id or in brackets as may be.
         port: 1..65535.
         deadline: time.monotonic() seconds; covers name resolution and every attempt.
-        source_address: (IP literal or "", port) to connect from. Addresses of the other
+        source_address: (IP literal or "", port 0..65535) to connect from. Addresses of the other
             family are then not tried.
         check: Called between waits; what it raises ends the attempt.
 
@@ -88,7 +88,7 @@ def open_connection(
 
     Raises:
         ValueError: the host holds spaces or control characters or cannot be a name, the port
-            is out of range, or the source address is no IP literal.
+            is out of range, or the source address is no IP literal or its port out of range.
         TLSTimeout: the deadline passed.
         ResolveError: the name could not be resolved.
         ConnectRefused: all addresses refused.
@@ -314,8 +314,12 @@ def _ready_for_use(sock: socket.socket) -> socket.socket:
 
 
 def _checked_source(source_address: tuple[str, int] | None) -> tuple[str, int] | None:
-    """Refuse names: resolving them would block without a deadline."""
-    if source_address is not None and source_address[0]:
+    """Refuse names, for resolving them would block without a deadline, and impossible ports."""
+    if source_address is None:
+        return None
+    if not 0 <= source_address[1] < 65536:
+        raise ValueError(f"source port {source_address[1]} is not within 0..65535")
+    if source_address[0]:
         try:
             ipaddress.ip_address(source_address[0])
         except ValueError as exc:

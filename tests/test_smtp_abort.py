@@ -1,4 +1,4 @@
-"""`Session.abort` at every moment: nothing leaves after it, and the thread it interrupts is told."""
+"""`Session.abort` at every moment: nothing leaves after it, and who is interrupted is told."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_abort_ends_a_send_on_a_reused_connection_for_good(
 
 
 def test_abort_during_a_reconnect_ends_the_send(start_server: StartServer) -> None:
-    server = start_server()
+    server = start_server(drop_after="EOD", misbehaving_connections=1)
     sessions: list[Session] = []
 
     def connect(host: str, port: int, seconds: float) -> socket.socket:
@@ -74,15 +74,13 @@ def test_abort_during_a_reconnect_ends_the_send(start_server: StartServer) -> No
 
     with session_of(server, connector=connect) as session:
         sessions.append(session)
-        connection = session._connection
-        assert connection is not None
-        connection.transport.shut_down()
+        session.send(MESSAGE)
 
         with pytest.raises(ConnectionLost, match="aborted") as caught:
             session.send(MESSAGE)
 
     assert caught.value.outcomes == NOT_SENT
-    assert server.messages == []
+    assert len(server.messages) == 1
     assert_is_closed(session)
 
 
@@ -134,12 +132,18 @@ def test_abort_ends_the_wait_for_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     session = Session("mail.example.org", timeout=20.0)
-    threading.Thread(target=lambda: (is_resolving.wait(20), session.abort())).start()
 
-    with pytest.raises(ConnectionLost, match="aborted"):
-        session.connect()
+    def abort() -> None:
+        is_resolving.wait(20)
+        session.abort()
 
-    may_resolve.set()
+    threading.Thread(target=abort).start()
+
+    try:
+        with pytest.raises(ConnectionLost, match="aborted"):
+            session.connect()
+    finally:
+        may_resolve.set()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def wire(message: bytes) -> bytes:
         pytest.param(b"a\r.\rb", b"a\r\n..\r\nb\r\n.\r\n", id="cr_dot_cr"),
         pytest.param(b"a\n.\r\nb", b"a\r\n..\r\nb\r\n.\r\n", id="lf_dot_crlf"),
         pytest.param(b"a\r\n.\rb", b"a\r\n..\r\nb\r\n.\r\n", id="crlf_dot_cr"),
-        pytest.param(b"a\r\r\n.\r\r\nb", b"a\r\n\r\n..\r\n\r\nb\r\n.\r\n", id="cr_crlf"),
+        pytest.param(b"a\r\r\n.\r\r\nb", b"a\r\n..\r\nb\r\n.\r\n", id="cr_crlf"),
         pytest.param(b"a\r", b"a\r\n.\r\n", id="last_cr"),
         pytest.param(b"..\r\n..", b"...\r\n...\r\n.\r\n", id="two_dots"),
         pytest.param(b"a.\r\n.b", b"a.\r\n..b\r\n.\r\n", id="dots_elsewhere"),

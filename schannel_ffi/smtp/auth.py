@@ -62,7 +62,8 @@ def mechanisms_for(login: object) -> tuple[Mechanism, ...]:
 
     Raises:
         TypeError: it is no (user, password) of str.
-        LocalProtocolError: user or password hold NUL, which no mechanism here can carry.
+        LocalProtocolError: user or password hold NUL, which no mechanism here can carry, or
+            a lone surrogate, which is no text.
     """
     if not (
         isinstance(login, tuple)
@@ -73,7 +74,17 @@ def mechanisms_for(login: object) -> tuple[Mechanism, ...]:
     user, password = login
     if "\0" in user or "\0" in password:
         raise LocalProtocolError("user and password cannot hold NUL")
+    if not (_is_text(user) and _is_text(password)):  # raised here, chained to no secret
+        raise LocalProtocolError("user and password must be text")
     return Plain(user, password), Login(user, password)
+
+
+def _is_text(part: str) -> bool:
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def choose(mechanisms: Sequence[Mechanism], offered: Sequence[str]) -> Mechanism:

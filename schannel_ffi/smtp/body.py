@@ -7,17 +7,21 @@ that is canonical already is looked at and not copied: the searches below are si
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from schannel_ffi.smtp.errors import LocalProtocolError
 
 MAX_LINE_BYTES = 998
+_CRS_AND_LF = re.compile(rb"(?<!\r)\r+\n")  # a run of CR is looked at once
 PIECE_BYTES = 1 << 20
 """A message up to this size leaves in one write; between pieces of it early replies are seen."""
 
 
 def canonical(message: bytes) -> bytes:
     """Return `message` with every line ended by CRLF; the object itself where it is so already.
+
+    A line ends at CRLF, LF or CR; at CR CR LF it ends once, so that no header is cut short.
 
     Raises:
         LocalProtocolError: a NUL byte, or a line above 998 bytes without its CRLF.
@@ -29,6 +33,8 @@ def canonical(message: bytes) -> bytes:
             f"line {_line_number(message, message.index(0))} of the message holds a NUL byte",
             hint="encode binary content as base64",
         )
+    if b"\r\r\n" in message:  # what a CRLF becomes that was translated once more
+        message = _CRS_AND_LF.sub(b"\r\n", message)
     if not message.count(b"\r\n") == message.count(b"\n") == message.count(b"\r"):
         unified = message.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         message = unified.replace(b"\n", b"\r\n")
@@ -54,7 +60,7 @@ def _check_line_lengths(message: bytes) -> None:
 
 
 def _line_number(message: bytes, position: int) -> int:
-    head = message[:position].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    head = _CRS_AND_LF.sub(b"\n", message[:position]).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return head.count(b"\n") + 1
 
 

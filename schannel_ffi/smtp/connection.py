@@ -10,6 +10,7 @@ import socket
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -60,6 +61,25 @@ class Connection:
             raise RemoteProtocolError("the server sent a reply that nobody asked for")
         self.transport.send(line, self._settings.deadline(COMMAND_SECONDS))
         return self.transport.receive(self._settings.deadline(COMMAND_SECONDS), waiting_for)
+
+    def wants_tls_or_login(self, reply: Reply) -> SMTPError | None:
+        """Return the error for a reply 530 that asks for STARTTLS or AUTH first, else None.
+
+        Whoever logs in anyway is not told to: 530 then has another reason.
+
+        Source: RFC 3207 section 4, RFC 4954 section 6.
+        """
+        if reply.code != 530:
+            return None
+        if not self.is_encrypted and "TLS" in reply.text.upper():
+            return StartTLSRequired(
+                "the server wants TLS first", reply=reply, hint='use security="starttls"'
+            )
+        if self._settings.mechanisms:
+            return None
+        return AuthenticationError(
+            "the server wants a login first", reply=reply, hint="pass login=(user, password)"
+        )
 
     def open_session(self) -> None:
         """Go from the greeting to where MAIL may be sent."""
@@ -121,7 +141,7 @@ class Connection:
         return not self.is_encrypted or settings.security is Security.TLS
 
     def _raise_if_login_or_tls_wanted(self, reply: Reply) -> None:
-        error = wants_tls_or_login(reply, is_encrypted=self.is_encrypted)
+        error = self.wants_tls_or_login(reply)
         if error is not None:
             raise error
 
@@ -193,11 +213,22 @@ class Connection:
         return reply
 
 
-def open_connection(settings: Settings) -> Connection:
+def open_connection(
+    settings: Settings,
+    *,
+    check: Callable[[], None] | None = None,
+    on_transport: Callable[[Transport], None] | None = None,
+) -> Connection:
     """Connect, secure, introduce and log in; return the connection ready for MAIL.
 
     Blocks; TCP and TLS take at most 30 s together, each reply at most what RFC 5321 section
     4.5.3.2 gives it, and no single wait longer than `settings.timeout`.
+
+    Args:
+        settings: What to open.
+        check: Called between the waits for TCP; what it raises ends the attempt.
+        on_transport: Called with the transport before anything is read from it, so that
+            another thread can shut it down; what it raises ends the attempt, too.
 
     Raises:
         ConnectionFailed, SMTPTimeout, ConnectionLost: no connection, or lost on the way.
@@ -207,12 +238,14 @@ def open_connection(settings: Settings) -> Connection:
         RemoteProtocolError: the peer does not speak SMTP.
     """
     deadline = settings.deadline(CONNECT_SECONDS)
-    sock = _connect(settings, deadline)
+    sock = _connect(settings, deadline, check)
     is_encrypted = settings.security is Security.TLS
     if is_encrypted:
         sock = wrap(sock, settings.tls, settings.server_hostname, deadline)
     connection = Connection(Transport(sock), settings, is_encrypted=is_encrypted)
     try:
+        if on_transport is not None:
+            on_transport(connection.transport)
         connection.open_session()
     except BaseException:
         connection.transport.abort()
@@ -220,24 +253,7 @@ def open_connection(settings: Settings) -> Connection:
     return connection
 
 
-def wants_tls_or_login(reply: Reply, *, is_encrypted: bool) -> SMTPError | None:
-    """Return the error for a reply 530 that asks for STARTTLS or AUTH first, else None.
-
-    Source: RFC 3207 section 4, RFC 4954 section 6.
-    """
-    if reply.code != 530:
-        return None
-    text = reply.text.upper()
-    if not is_encrypted and ("STARTTLS" in text or "TLS" in text):
-        return StartTLSRequired(
-            "the server wants TLS first", reply=reply, hint='use security="starttls"'
-        )
-    return AuthenticationError(
-        "the server wants a login first", reply=reply, hint="pass login=(user, password)"
-    )
-
-
-def _connect(settings: Settings, deadline: float) -> Any:
+def _connect(settings: Settings, deadline: float, check: Callable[[], None] | None) -> Any:
     try:
         if settings.connector is None:
             return tcp.open_connection(
@@ -245,15 +261,20 @@ def _connect(settings: Settings, deadline: float) -> Any:
                 settings.port,
                 deadline=deadline,
                 source_address=settings.source_address,
+                check=check,
             )
         remaining = max(deadline - time.monotonic(), 0.001)
         sock = settings.connector(settings.host, settings.port, remaining)
+    except SMTPError:
+        raise
     except ValueError as exc:
         raise LocalProtocolError(str(exc)) from exc
     except TimeoutError as exc:
         raise SMTPTimeout(str(exc) or "connecting timed out", hint=_hint_of(exc)) from exc
     except OSError as exc:
         raise ConnectionFailed(str(exc), hint=_hint_of(exc)) from exc
+    if sock is None:
+        raise LocalProtocolError("connector= returned no socket")
     with suppress(OSError, AttributeError):  # a proxy's socket may be no TCP socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

@@ -10,7 +10,7 @@ from __future__ import annotations
 from schannel_ffi.smtp import command
 from schannel_ffi.smtp.body import Body
 from schannel_ffi.smtp.command import Capabilities
-from schannel_ffi.smtp.connection import Connection, wants_tls_or_login
+from schannel_ffi.smtp.connection import Connection
 from schannel_ffi.smtp.envelope import Envelope
 from schannel_ffi.smtp.errors import (
     ConnectionLost,
@@ -68,6 +68,8 @@ class Delivery:
         transaction = self._transaction
         assert transaction is not None  # prepare comes first
         transport = connection.transport
+        if transport.has_surplus:  # it would be taken for the answer to MAIL
+            raise RemoteProtocolError("the server sent a reply that nobody asked for")
         was_used, connection.is_used = connection.is_used, True
         connection.is_dirty = True
         try:
@@ -178,11 +180,16 @@ class Delivery:
     def _raise_if_login_or_tls_wanted(
         self, connection: Connection, transaction: Transaction
     ) -> None:
-        """Turn 530 into an error that says what to change: it is about us, not the message."""
+        """Turn 530 into an error that says what to change: it is about us, not the message.
+
+        About one recipient of several it is a verdict like any other.
+        """
         reply = transaction.last_reply
-        if reply is None or reply.code != 530 or transaction.next_step is not Step.DONE:
+        if reply is None or transaction.next_step is not Step.DONE:
             return
-        error = wants_tls_or_login(reply, is_encrypted=connection.is_encrypted)
+        if not transaction.is_refused_as_a_whole:
+            return
+        error = connection.wants_tls_or_login(reply)
         if error is not None:
             self.was_turned_away = True
             raise error

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email import policy
 from email.errors import InvalidHeaderDefect
-from typing import Any, cast
+from typing import Any
 
 from schannel_ffi.smtp.errors import LocalProtocolError
 
 Field = tuple[str, object]
-"""A header field: its name in lower case, its unfolded value (text, or a parsed header)."""
+"""A header field: its name in lower case, its value (unfolded text, or an object of `email`)."""
 
 _SIMPLE = re.compile(
     r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*)"
@@ -32,10 +32,15 @@ _DOMAIN = re.compile(
 )
 _LITERAL = re.compile(r"\[[A-Za-z0-9:.-]+\]")
 _MAX_PATH_BYTES = 500
+_MAX_FIELD_CHARACTERS = 65536  # the standard library's parser takes quadratic time
 _MAX_LABEL_BYTES = 63
 
 _SENDER_FIELDS = ("sender", "from")
 _RECIPIENT_FIELDS = ("to", "cc", "bcc")
+ADDRESS_FIELDS = frozenset(
+    prefix + name for prefix in ("", "resent-") for name in (*_SENDER_FIELDS, *_RECIPIENT_FIELDS)
+)
+"""The fields whose values can matter; of others the name and the place do."""
 _RESENT_FIELDS = frozenset(
     f"resent-{name}" for name in ("date", *_SENDER_FIELDS, *_RECIPIENT_FIELDS)
 )
@@ -214,13 +219,15 @@ def _addresses(fields: Sequence[Field], name: str) -> list[str]:
 def _addresses_in(name: str, value: object) -> list[str]:
     """Parse an address field by the standard library's structured header parser."""
     try:
-        parsed = cast(
-            "Any",
-            value if hasattr(value, "addresses") else policy.SMTP.header_factory("to", str(value)),
-        )
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
-        raise LocalProtocolError(f"the {name.title()} field cannot be read") from exc
-    addresses = [address.addr_spec for address in parsed.addresses]
+        parsed = _parsed(name, value)
+        addresses = [address.addr_spec for address in parsed.addresses]
+    except LocalProtocolError:
+        raise
+    except Exception as exc:  # that parser leaks errors of any kind, RecursionError too
+        raise LocalProtocolError(
+            f"the {name.title()} field cannot be read",
+            hint="correct the field, or pass sender= and recipients=",
+        ) from exc
     for defect in parsed.defects:
         if isinstance(defect, InvalidHeaderDefect):  # the parser may have dropped an address
             raise LocalProtocolError(
@@ -228,6 +235,18 @@ def _addresses_in(name: str, value: object) -> list[str]:
                 hint="correct the field, or pass sender= and recipients=",
             )
     return addresses
+
+
+def _parsed(name: str, value: object) -> Any:
+    if hasattr(value, "addresses"):
+        return value
+    text = value if isinstance(value, str) else "".join(str(value).splitlines())
+    if len(text) > _MAX_FIELD_CHARACTERS:
+        raise LocalProtocolError(
+            f"the {name.title()} field is longer than {_MAX_FIELD_CHARACTERS} characters",
+            hint="shorten it, or pass sender= and recipients=",
+        )
+    return policy.SMTP.header_factory("to", text)
 
 
 def _to_ascii_domain(domain: str, text: str) -> str:

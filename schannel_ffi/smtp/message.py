@@ -11,16 +11,16 @@ import copy
 import io
 from dataclasses import dataclass
 from email import policy
-from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import Message
 from typing import Any, Protocol
 
 from schannel_ffi.smtp.body import canonical
 from schannel_ffi.smtp.command import Capabilities
-from schannel_ffi.smtp.envelope import Field
+from schannel_ffi.smtp.envelope import ADDRESS_FIELDS, Field
 from schannel_ffi.smtp.errors import LocalProtocolError
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HIDDEN_FIELDS = (b"bcc", b"resent-bcc")
 
 
@@ -69,18 +69,20 @@ class _BytesSource:
     """An RFC 5322 message as bytes."""
 
     def __init__(self, message: bytes) -> None:
-        message = canonical(message)
+        # Before a field's name the mark would be part of it: a Bcc could hide behind.
+        message = canonical(message.removeprefix(_BYTE_ORDER_MARK))
         header_end = 0 if message.startswith(b"\r\n") else message.find(b"\r\n\r\n") + 2
         if header_end == 1:
             header_end = len(message)
-        self._header = message[:header_end]
+        self._header = visible = message[:header_end]
         if b"bcc" in self._header.lower():
-            kept = b"".join(
+            visible = b"".join(
                 line for name, line in _split_header(self._header) if name not in _HIDDEN_FIELDS
             )
-            if len(kept) != header_end:
-                message = kept + message[header_end:]
+            if len(visible) != header_end:
+                message = visible + message[header_end:]
         self._data = message
+        self._is_header_ascii = visible.isascii()
 
     def fields(self) -> list[Field]:
         return [
@@ -93,7 +95,7 @@ class _BytesSource:
         del capabilities, smtputf8
         if self._data.isascii():
             return Content(self._data, is_8bit=False, needs_smtputf8=False)
-        return Content(self._data, is_8bit=True, needs_smtputf8=not self._header.isascii())
+        return Content(self._data, is_8bit=True, needs_smtputf8=not self._is_header_ascii)
 
 
 class _ObjectSource:
@@ -103,9 +105,11 @@ class _ObjectSource:
         self._message = message
 
     def fields(self) -> list[Field]:
+        """Return the fields unparsed: `items` would parse every one, whatever that raises."""
+        fields = ((name.lower().rstrip(), value) for name, value in self._message.raw_items())
         return [
-            (name.lower().rstrip(), value if hasattr(value, "addresses") else _one_line(value))
-            for name, value in self._message.items()
+            (name, _without_folds(value) if name in ADDRESS_FIELDS else "")
+            for name, value in fields
         ]
 
     def content(self, capabilities: Capabilities, *, smtputf8: bool) -> Content:
@@ -125,14 +129,18 @@ class _ObjectSource:
         )
         try:
             generator.flatten(visible)
-        except (AttributeError, LookupError, MessageError, TypeError, ValueError) as exc:
-            raise LocalProtocolError(f"the message cannot be serialised: {exc}") from exc
+        except Exception as exc:  # `email` leaks errors of any kind, RecursionError too
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            raise LocalProtocolError(f"the message cannot be serialised: {reason}") from exc
         # A Bcc could still hide in text that only looks like a header once it is written.
         return _BytesSource(written.getvalue()).content(capabilities, smtputf8=smtputf8)
 
 
-def _one_line(value: object) -> str:
-    return "".join(str(value).splitlines())
+def _without_folds(value: object) -> object:
+    """Join the lines of a raw value; a parsed one, which is a str too, stays as it is."""
+    if isinstance(value, str) and not hasattr(value, "addresses"):
+        return "".join(value.splitlines())
+    return value
 
 
 def _split_header(header: bytes) -> list[tuple[bytes, bytes]]:

@@ -19,10 +19,11 @@ from schannel_ffi.smtp.command import Capabilities
 from schannel_ffi.smtp.connection import Connection, open_connection
 from schannel_ffi.smtp.delivery import Delivery
 from schannel_ffi.smtp.envelope import Envelope, recipients_from, sender_from
-from schannel_ffi.smtp.errors import LocalProtocolError, SMTPError
+from schannel_ffi.smtp.errors import ConnectionLost, LocalProtocolError, SMTPError
 from schannel_ffi.smtp.message import Source, source_of
 from schannel_ffi.smtp.result import SendResult
 from schannel_ffi.smtp.settings import IMPLICIT_TLS_PORT, Connector, checked_settings
+from schannel_ffi.smtp.transport import Transport
 
 
 class Session:
@@ -88,6 +89,7 @@ class Session:
         )
         self._busy = threading.Lock()
         self._connection: Connection | None = None
+        self._opening: Transport | None = None  # of a connection that is not ready yet
         self._is_open = False
         self._is_aborted = False
 
@@ -144,7 +146,7 @@ class Session:
         try:
             if self._is_open:
                 raise LocalProtocolError("the session is connected already")
-            self._connection = open_connection(self._settings)
+            self._open()
             self._is_open = True
         finally:
             self._release()
@@ -167,11 +169,13 @@ class Session:
     def abort(self) -> None:
         """Close at once, without QUIT; from any thread. Idempotent.
 
-        A `send` under way in another thread fails with ConnectionLost, and its thread closes.
+        A `send` or `connect` under way in another thread fails with ConnectionLost, and its
+        thread closes. A TLS handshake or a `connector` under way ends first.
         """
         self._is_aborted = True
-        connection = self._connection
-        if connection is not None:
+        if (opening := self._opening) is not None:
+            opening.shut_down()
+        if (connection := self._connection) is not None:
             connection.transport.shut_down()
         if self._busy.acquire(blocking=False):
             self._release()
@@ -186,9 +190,10 @@ class Session:
     ) -> SendResult:
         """Send one message and return what became of it for each recipient. Blocks.
 
-        Bcc and Resent-Bcc fields never leave. Bytes are sent as they are but for that, with
-        lone CR and LF repaired to CRLF. An EmailMessage is written for what the server can
-        take. Recipients the server refuses are results, not exceptions.
+        Bcc and Resent-Bcc fields never leave. Bytes are sent as they are but for that, without
+        a UTF-8 byte order mark, with other line ends repaired to CRLF. An EmailMessage is
+        written for what the server can take. Recipients the server refuses are results, not
+        exceptions.
 
         Args:
             message: An email.message.EmailMessage or Message, or a bytes-like RFC 5322
@@ -233,13 +238,14 @@ class Session:
             delivery = Delivery(self._settings, envelope)
             try:
                 connection, is_new = self._ready_connection()
+                self._raise_if_aborted()
                 may_replace = may_replace and not is_new
                 delivery.prepare(connection, source, all_or_nothing=all_or_nothing)
                 return delivery.run(connection)
             except SMTPError as exc:
                 if not (delivery.was_turned_away or isinstance(exc, LocalProtocolError)):
                     self._drop()
-                if may_replace and delivery.was_stale:
+                if may_replace and delivery.was_stale and not self._is_aborted:
                     may_replace = False
                     continue
                 exc.outcomes, exc.replies = delivery.states()
@@ -257,8 +263,26 @@ class Session:
         if connection is not None and connection.transport.is_idle():
             return connection, not connection.is_used
         self._drop()
-        self._connection = connection = open_connection(self._settings)
-        return connection, True
+        return self._open(), True
+
+    def _open(self) -> Connection:
+        """Open a connection that `abort` can end on its way: the flag first, then the socket."""
+        try:
+            self._connection = connection = open_connection(
+                self._settings, check=self._raise_if_aborted, on_transport=self._watch
+            )
+            self._raise_if_aborted()
+        finally:
+            self._opening = None
+        return connection
+
+    def _watch(self, transport: Transport) -> None:
+        self._opening = transport
+        self._raise_if_aborted()
+
+    def _raise_if_aborted(self) -> None:
+        if self._is_aborted:
+            raise ConnectionLost("the session was aborted")
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -272,11 +296,17 @@ class Session:
             )
 
     def _release(self) -> None:
-        """Give the session back; what `abort` asked for while it was in use happens here."""
-        if self._is_aborted:
-            self._is_aborted = self._is_open = False
-            self._drop()
-        self._busy.release()
+        """Give the session back; what `abort` asked for while it was in use happens here.
+
+        Asked again after the release: `abort` may come between the first look and it.
+        """
+        while True:
+            if self._is_aborted:
+                self._is_aborted = self._is_open = False
+                self._drop()
+            self._busy.release()
+            if not self._is_aborted or not self._busy.acquire(blocking=False):
+                return
 
 
 def _envelope_of(source: Source, sender: str | None, recipients: Iterable[str] | None) -> Envelope:

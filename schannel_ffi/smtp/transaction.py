@@ -180,6 +180,14 @@ class Transaction:
             return refused[-1]
         return self._data_reply or (refused[-1] if refused else self.mail_reply)
 
+    @property
+    def is_refused_as_a_whole(self) -> bool:
+        """Whether `last_reply` answers MAIL or DATA, or every recipient got its code."""
+        reply = self.last_reply
+        if reply is None or reply is self.mail_reply or reply is self._data_reply:
+            return reply is not None
+        return all(other is not None and other.code == reply.code for other in self._rcpt_replies)
+
     def verdicts(self) -> list[tuple[Outcome, Reply | None]]:
         """Return per recipient what became of it, and the reply that decided, as of now."""
         return [self._verdict(reply) for reply in self._rcpt_replies]

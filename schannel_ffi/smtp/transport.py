@@ -51,6 +51,7 @@ class Transport:
         self._timeout = -1.0  # what the socket's timeout was set to here
         self._is_sliced = os.name == "nt"
         self._closing = threading.Lock()  # nobody closes the handle while another uses it
+        self._is_shut_down = False
 
     @property
     def has_surplus(self) -> bool:
@@ -58,8 +59,15 @@ class Transport:
         return self._reader.has_pending
 
     def local_address(self) -> str:
-        """Return this end's IP address, without scope id; "127.0.0.1" where there is none."""
-        name = self._socket.getsockname()
+        """Return this end's IP address, without scope id; "127.0.0.1" where there is none.
+
+        Raises:
+            ConnectionLost: the connection is gone already.
+        """
+        try:
+            name = self._socket.getsockname()
+        except OSError as exc:
+            raise ConnectionLost(f"the connection was lost: {_text(exc)}") from exc
         address = name[0] if isinstance(name, tuple) else "127.0.0.1"
         return str(address).partition("%")[0]
 
@@ -132,15 +140,19 @@ class Transport:
         Raises:
             RemoteProtocolError: the server sent plaintext beyond its reply to STARTTLS.
             ConnectionFailed: TLS did not come about.
+            ConnectionLost: `shut_down` was called meanwhile, when the handle is out of its reach.
         """
         if self._reader.has_pending:
             raise RemoteProtocolError(
                 "the server sent plaintext after its reply to STARTTLS",
                 hint="somebody may be tampering with the connection; try port 465",
             )
-        self._socket = wrap(self._socket, tls, server_hostname, deadline)
+        self._socket = wrap(self._socket, tls, server_hostname, deadline, is_starttls=True)
         self._timeout = -1.0
         self._reader = ReplyReader()
+        if self._is_shut_down:
+            self.abort()
+            raise ConnectionLost("the session was aborted")
 
     def close(self) -> None:
         """Close in good order: TLS may say close_notify, where it does not wait. Idempotent."""
@@ -155,10 +167,13 @@ class Transport:
     def shut_down(self) -> None:
         """End TCP in both directions below TLS, from any thread; a thread that waits wakes.
 
+        A TLS handshake under way ends first, in `start_tls`.
+
         Not by the TLS socket's own method: ssl.SSLSocket.shutdown goes back to plaintext first,
         so that another thread could send in clear in between, and TLSSocket's says close_notify,
         behind which queued records could still leave.
         """
+        self._is_shut_down = True
         with self._closing, suppress(OSError, ValueError):
             raw = socket.socket(fileno=self._socket.fileno())
             try:
@@ -207,10 +222,12 @@ class Transport:
             return data
 
 
-def wrap(sock: Any, tls: Any, server_hostname: str, deadline: float) -> StreamSocket:
+def wrap(
+    sock: Any, tls: Any, server_hostname: str, deadline: float, *, is_starttls: bool = False
+) -> StreamSocket:
     """Return `sock` with TLS on it: by an ssl.SSLContext if `tls` is one, else by Schannel.
 
-    Closes `sock` when that fails.
+    Closes `sock` when that fails. `is_starttls` decides what the hint of a failure says.
 
     Raises:
         ConnectionFailed: handshake or verification failed, or time ran out.
@@ -231,7 +248,7 @@ def wrap(sock: Any, tls: Any, server_hostname: str, deadline: float) -> StreamSo
     except BaseException as exc:
         sock.close()
         if isinstance(exc, OSError | ValueError):
-            raise ConnectionFailed(f"TLS failed: {_text(exc)}", hint=_tls_hint(exc)) from exc
+            raise _tls_failure(exc, is_starttls=is_starttls) from exc
         raise
 
 
@@ -243,14 +260,23 @@ def is_verifying(tls: object) -> bool:
     return not getattr(tls, "insecure_skip_verify", False)
 
 
-def _tls_hint(exc: BaseException) -> str:
+def _tls_failure(exc: BaseException, *, is_starttls: bool) -> ConnectionFailed:
+    text, hint = _text(exc), _tls_hint(exc, is_starttls=is_starttls)
+    if is_starttls and getattr(exc, "symbol", "") == "not_tls":
+        text = text.removesuffix(f"; {getattr(exc, 'hint', '')}")  # use STARTTLS, it says
+    return ConnectionFailed(f"TLS failed: {text}", hint=hint)
+
+
+def _tls_hint(exc: BaseException, *, is_starttls: bool) -> str:
     if isinstance(exc, UnsupportedPlatform):
         return "pass tls=ssl.create_default_context() where Schannel is not"
     hint = getattr(exc, "hint", "")
-    if hint:
+    if hint and not (is_starttls and getattr(exc, "symbol", "") == "not_tls"):
         return str(hint)
     if hasattr(exc, "verify_message"):  # an ssl.SSLCertVerificationError
         return "check server_hostname= and which authorities tls= trusts"
+    if is_starttls:
+        return 'does the server speak TLS after STARTTLS? try port 465 with security="tls"'
     return 'does the port start with TLS? 465 does; for 587 and 25 use security="starttls"'
 
 
