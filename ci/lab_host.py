@@ -6,14 +6,17 @@ the user's own index, proxy and certificate settings hold here too.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 import sysconfig
 import zipfile
 from pathlib import Path
 
+import lab_apt
 from lab_store import (
     FOLDER,
     REQUIREMENTS,
@@ -50,17 +53,29 @@ def check_python(*, cross: bool) -> None:
     """
     if cross:
         _check_machine()
-    missing = [name for name in ("venv", "ensurepip") if not importlib.util.find_spec(name)]
-    if missing:
+    lacking = _lacking_parts(cross=cross)
+    if lacking and sys.base_prefix == "/usr" and shutil.which("apt-get"):
+        what = f"{' and '.join(lacking)} of this Python ({sys.executable})"
+        lab_apt.install(sorted(set(lacking.values())), what=what)
+        importlib.invalidate_caches()
+        lacking = _lacking_parts(cross=cross)
+    if lacking:
         raise LabError(
-            f"this Python ({sys.executable}) has no {' and no '.join(missing)} module; "
-            f"on Debian and Ubuntu: apt-get install python{MINOR}-venv"
+            f"this Python ({sys.executable}) lacks {' and '.join(lacking)}; install them, or use "
+            f"Debian's: apt-get install {' '.join(sorted(set(lacking.values())))}"
         )
+
+
+def _lacking_parts(*, cross: bool) -> dict[str, str]:
+    """Return what this Python lacks, and the Debian package that has it."""
+    parts = {
+        f"the module {name}": f"python{MINOR}-venv"
+        for name in ("venv", "ensurepip")
+        if not importlib.util.find_spec(name)
+    }
     if cross and not (INCLUDE / "Python.h").exists():
-        raise LabError(
-            f"this Python ({sys.executable}) has no headers in {INCLUDE}; "
-            f"on Debian and Ubuntu: apt-get install python{MINOR}-dev"
-        )
+        parts[f"the headers ({INCLUDE})"] = f"python{MINOR}-dev"
+    return parts
 
 
 def _check_machine() -> None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 _MISSING_EXTRA = (
     "schannel-ffi: the command line needs {missing}; "
-    'install it with: python -m pip install "schannel_ffi[cli]"'
+    "install it with: python -m pip install {packages}"
 )
 
 
@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
-        print(_MISSING_EXTRA.format(missing=" and ".join(missing)), file=sys.stderr)
+        print(
+            _MISSING_EXTRA.format(missing=" and ".join(missing), packages=" ".join(missing)),
+            file=sys.stderr,
+        )
         return 2
     from schannel_ffi import cli  # the library runs without click  # noqa: PLC0415
 

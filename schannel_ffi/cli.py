@@ -145,14 +145,13 @@ def commands() -> None:
 def send(
     output: Output, /, messages: tuple[str, ...], recipients: tuple[str, ...], **options: Any
 ) -> int:
-    r"""Send RFC 5322 messages: files, patterns such as *.eml, or - for stdin.
+    """Send RFC 5322 messages: files, patterns such as *.eml, or - for stdin.
 
     All go over one connection. Each is told with its queue id, and with the outcome of each
     recipient when not all were accepted.
 
-    \b
-    Exit status: 0 all delivered; 1 something was refused, failed or is unknown;
-    2 wrong arguments or input, nothing was sent; 130 interrupted.
+    Exit status: 0 all delivered; 1 something was refused, failed or is unknown; 2 wrong
+    arguments or input, nothing was sent; 130 interrupted.
     """
     names = cli_input.expand(messages)
     cli_input.check_readable(names)
@@ -198,14 +197,13 @@ def probe(
     server_hostname: str | None,
     ca: str | None,
 ) -> int:
-    r"""Tell what a TLS server offers and whether its certificate can be trusted.
+    """Tell what a TLS server offers and whether its certificate can be trusted.
 
     Shows protocol, cipher suite, certificate chain, the verdict on it and, of SMTP servers,
     the capabilities. Where the certificate is refused, the rest is shown all the same.
 
-    \b
-    Exit status: 0 verified; 1 the certificate is refused or the connection failed;
-    2 wrong arguments.
+    Exit status: 0 verified; 1 the certificate is refused or the connection failed; 2 wrong
+    arguments.
     """
     if starttls and smtp is False:
         raise click.UsageError("--starttls smtp and --no-smtp exclude each other")
@@ -223,7 +221,11 @@ def probe(
         timeout=timeout,
     )
     _lib.require()
-    return cli_probe.probe(request, output)
+    try:
+        return cli_probe.probe(request, output)
+    except SMTPError as exc:  # its hint is for a Session, which has security=
+        output.error(str(exc).replace('use security="tls"', "leave out --starttls"))
+        return 1
 
 
 def _session_settings(options: dict[str, Any]) -> dict[str, Any]:

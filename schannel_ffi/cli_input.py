@@ -201,8 +201,22 @@ def _from_environment(variable: str) -> str:
     return password
 
 
-def _from_prompt(user: str) -> str:
+def _has_terminal() -> bool:
+    """Tell whether somebody can type: on Windows NUL calls itself a terminal, so ask for CONIN$."""
     if sys.stdin is None or not sys.stdin.isatty():
+        return False
+    system = str(sys.platform)  # a str for mypy, too, which checks on one system only
+    if system != "win32":
+        return True
+    try:
+        with open("CONIN$", encoding="utf-8"):
+            return True
+    except OSError:
+        return False
+
+
+def _from_prompt(user: str) -> str:
+    if not _has_terminal():
         raise BadInput(
             "there is no terminal to ask for the password; use --password-file or --password-env"
         )

@@ -27,7 +27,9 @@ _LIBRARY_WORDS = (  # what the library calls it, what the command line calls it
     (re.compile(r"pass login=\(user, password\)"), "use --user"),
     (re.compile(r"leave out login="), "leave out --user"),
     (re.compile(r"raise timeout="), "raise --timeout"),
-    (re.compile(r"server_hostname="), "--server-hostname"),
+    (re.compile(r"\bserver_hostname\b=?"), "--server-hostname"),
+    (re.compile(r"TrustStore\.from_pem"), "--ca"),
+    (re.compile(r"Revocation\.BEST_EFFORT accepts"), "the default setting accepts"),
     (re.compile(r"insecure_login=True"), "--insecure-login"),
     (re.compile(r"\ba tls= that verifies"), "no --insecure-skip-verify"),
 )

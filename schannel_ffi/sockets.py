@@ -76,6 +76,11 @@ def connect(
     return TLSSocket(raw, config or TLSConfig(), name, deadline=deadline, timeout=timeout)
 
 
+def check_platform() -> None:
+    """Raise `UnsupportedPlatform` where there is no Schannel, or no extension module for it."""
+    _lib.require()
+
+
 def wrap(
     sock: socket.socket,
     *,

@@ -315,7 +315,7 @@ def test_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_password_is_asked_for_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(cli_input, "_has_terminal", lambda: True)
     monkeypatch.setattr("getpass.getpass", lambda prompt, stream: f"for {prompt}")
 
     assert "for password of u: " == cli_input.read_password("u", file=None, variable=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,19 @@ def test_a_password_file_that_is_not_utf8_says_how_to_save_it(
         cli_input.read_password("u", file=str(file), variable=None)
 
     assert "password: it" in str(caught.value)
+
+
+def test_nobody_to_ask_for_the_password_is_told(message_file: Path) -> None:
+    place = ["send", "--host", "127.0.0.1:9", "--user", "ann", str(message_file)]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "schannel_ffi", *place],
+        stdin=subprocess.DEVNULL,  # NUL calls itself a terminal, and getpass waits for ever
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+    )
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "use --password-file or --password-env" in done.stderr

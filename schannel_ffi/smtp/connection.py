@@ -35,7 +35,7 @@ from schannel_ffi.smtp.settings import (
     Security,
     Settings,
 )
-from schannel_ffi.smtp.transport import Transport, is_verifying, wrap
+from schannel_ffi.smtp.transport import Transport, check_platform, is_verifying, wrap
 
 
 class Connection:
@@ -237,6 +237,8 @@ def open_connection(
         ServiceRefused: the server serves nobody, or not us.
         RemoteProtocolError: the peer does not speak SMTP.
     """
+    if settings.security is not Security.INSECURE_PLAINTEXT:
+        check_platform(settings.tls)
     deadline = settings.deadline(CONNECT_SECONDS)
     sock = _connect(settings, deadline, check)
     is_encrypted = settings.security is Security.TLS

@@ -252,6 +252,18 @@ def wrap(
         raise
 
 
+def check_platform(tls: object) -> None:
+    """Raise ConnectionFailed, before anything is connected, where `tls` needs a Schannel."""
+    if hasattr(tls, "wrap_socket"):
+        return
+    from schannel_ffi import sockets  # the SMTP floor runs without it  # noqa: PLC0415
+
+    try:
+        sockets.check_platform()
+    except UnsupportedPlatform as exc:
+        raise _tls_failure(exc, is_starttls=False) from exc
+
+
 def is_verifying(tls: object) -> bool:
     """Return whether `tls` checks the server's certificate and its host name."""
     if hasattr(tls, "wrap_socket"):
