@@ -21,6 +21,7 @@ SOURCES = [
         "credential",
         "digest",
         "engine",
+        "failure",
         "handshake",
         "host_name",
         "info",
@@ -29,6 +30,7 @@ SOURCES = [
         "socket",
         "status",
         "store",
+        "stream",
         "verify",
     )
 ]

@@ -3,7 +3,8 @@
  *
  * Records come in by feed and go out by drain; application data goes in by write and
  * comes out by read. In between the engine frames records, gives each to SSPI, and does
- * what the answer's row in a table says. No I/O, no clock, no lock.
+ * what the answer's row in a table says (application data: stream.c). No I/O, no clock, no
+ * lock.
  *
  *   incoming   | record being read | claimed, or next record ... |
  *              ^ head; its application data stands plain_offset behind it
@@ -25,7 +26,6 @@
 
 #include <wchar.h>
 
-static const size_t most_outgoing_bytes = (size_t)128 * 1024;
 /* More than any Windows accepts (row 31). */
 static const size_t most_handshake_bytes = (size_t)512 * 1024;
 
@@ -136,25 +136,6 @@ schan_state schan_engine_state(const schan_engine *engine)
 
 /* ----------------------------------------------------------------- failures */
 
-static schan_result sticky_error(const schan_engine *engine, schan_error *err)
-{
-    if (err != NULL) {
-        *err = engine->failure;
-    }
-    return engine->failure.result;
-}
-
-schan_result schan__engine_fail(schan_engine *engine, schan_result result,
-                                int32_t status, const char *call, schan_error *err)
-{
-    if (engine->state != SCHAN_STATE_FAILED) {
-        schan__fail(&engine->failure, result, status, call);
-        engine->failure.alert = engine->peeked_alert;
-        engine->state = SCHAN_STATE_FAILED;
-    }
-    return sticky_error(engine, err);
-}
-
 static schan_result fail_not_tls(schan_engine *engine, size_t offset, schan_error *err)
 {
     const uint8_t *bytes = schan__buffer_head(&engine->incoming) + offset;
@@ -166,7 +147,7 @@ static schan_result fail_not_tls(schan_engine *engine, size_t offset, schan_erro
     }
     schan__engine_fail(engine, SCHAN_ERR_PROTOCOL, 0, NULL, NULL);
     schan__fail_with(&engine->failure, SCHAN_ERR_PROTOCOL, bytes, size);
-    return sticky_error(engine, err);
+    return schan__engine_sticky(engine, err);
 }
 
 static schan_result fail_at_eof(schan_engine *engine, schan_error *err)
@@ -187,8 +168,8 @@ static schan_result fail_at_eof(schan_engine *engine, schan_error *err)
  * next whole record, or both. Results: SCHAN_OK, SCHAN_WANT_READ, SCHAN_ERR_PROTOCOL,
  * SCHAN_ERR_TRUNCATED, SCHAN_ERR_TRUNCATED_RECORD.
  */
-static schan_result next_input(schan_engine *engine, size_t *size, uint8_t *type,
-                               schan_error *err)
+schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_t *type,
+                                      schan_error *err)
 {
     schan__record record = {0};
 
@@ -227,7 +208,7 @@ schan_result schan_engine_feed(schan_engine *engine, const void *data, size_t si
                                schan_error *err)
 {
     if (engine->state == SCHAN_STATE_FAILED) {
-        return sticky_error(engine, err);
+        return schan__engine_sticky(engine, err);
     }
     if (engine->peer_closed) { /* row 64: nothing counts after close_notify */
         return SCHAN_OK;
@@ -257,12 +238,13 @@ void schan_engine_drain(schan_engine *engine, void *data, size_t capacity, size_
 /* ---------------------------------------------------------------- handshake */
 
 /* One more step with what has been fed. */
-static schan_result advance(schan_engine *engine, schan__step *step, schan_error *err)
+schan_result schan__engine_advance(schan_engine *engine, schan__step *step,
+                                   schan_error *err)
 {
     size_t size = 0;
     uint8_t type = 0;
 
-    schan_result result = next_input(engine, &size, &type, err);
+    schan_result result = schan__engine_next_input(engine, &size, &type, err);
     if (result != SCHAN_OK) {
         return result;
     }
@@ -279,7 +261,7 @@ static schan_result continue_handshake(schan_engine *engine, schan_error *err)
     schan__step step = SCHAN__STEP_AGAIN;
 
     while (step != SCHAN__STEP_DONE) {
-        schan_result result = advance(engine, &step, err);
+        schan_result result = schan__engine_advance(engine, &step, err);
         if (result != SCHAN_OK) {
             return result;
         }
@@ -299,7 +281,7 @@ schan_result schan_engine_handshake(schan_engine *engine, schan_error *err)
 
     switch (engine->state) {
     case SCHAN_STATE_FAILED:
-        return sticky_error(engine, err);
+        return schan__engine_sticky(engine, err);
     case SCHAN_STATE_VERIFY:
         return SCHAN_WANT_VERIFY;
     case SCHAN_STATE_OPEN:
@@ -349,7 +331,7 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
     SCHANNEL_ALERT_TOKEN token = {0};
 
     if (engine->state == SCHAN_STATE_FAILED) {
-        return sticky_error(engine, err);
+        return schan__engine_sticky(engine, err);
     }
     if (engine->state != SCHAN_STATE_VERIFY) {
         return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
@@ -367,243 +349,14 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
                               err);
 }
 
-/* --------------------------------------------------------- application data */
-
-/* A post-handshake message (row 58): InitializeSecurityContext takes it; what it leaves
- * goes back to DecryptMessage. */
-static schan_result continue_post_handshake(schan_engine *engine, schan_error *err)
-{
-    schan__step step = SCHAN__STEP_AGAIN;
-
-    while (step != SCHAN__STEP_DONE) {
-        schan_result result = advance(engine, &step, err);
-        if (result != SCHAN_OK) {
-            return result;
-        }
-    }
-    engine->state = SCHAN_STATE_OPEN;
-    return SCHAN_OK;
-}
-
-/* What DecryptMessage gets of what it is given back: a whole record where it is one,
- * else just these bytes. */
-static size_t decrypt_size(schan_engine *engine, size_t size, uint8_t *type)
-{
-    schan__record record = {0};
-
-    if (engine->claimed > 0 && !engine->claim_wants_record &&
-        schan__record_frame(&engine->incoming, 0, &record) && record.is_complete &&
-        record.size <= size) {
-        *type = record.type;
-        return record.size;
-    }
-    return size;
-}
-
-static schan_result act_on(schan_engine *engine, schan__content content,
-                           schan_error *err)
-{
-    switch (content) {
-    case SCHAN__CONTENT_CLOSE_NOTIFY:
-        engine->peer_closed = true;
-        break;
-    case SCHAN__CONTENT_POST_HANDSHAKE:
-        if (engine->info.protocol !=
-            SCHAN_TLS_1_3) { /* row 60: a renegotiation, which is refused */
-            return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_I_RENEGOTIATE,
-                                      "DecryptMessage", err);
-        }
-        engine->state = SCHAN_STATE_POST_HANDSHAKE;
-        break;
-    case SCHAN__CONTENT_DATA:
-    case SCHAN__CONTENT_WANT_RECORD:
-        break;
-    }
-    return SCHAN_OK;
-}
-
-static schan_result decrypt_next(schan_engine *engine, schan_error *err)
-{
-    schan__content content = SCHAN__CONTENT_DATA;
-    size_t size = 0;
-    uint8_t type = 0;
-
-    schan_result result = next_input(engine, &size, &type, err);
-    if (result != SCHAN_OK) {
-        return result;
-    }
-    size_t given = decrypt_size(engine, size, &type);
-    size_t claimed_behind = engine->claimed > given ? engine->claimed - given : 0;
-    result = schan__record_decrypt(engine, given, type, &content, err);
-    if (result != SCHAN_OK) {
-        return result;
-    }
-    if (content == SCHAN__CONTENT_DATA) {
-        engine->claimed += claimed_behind;
-    }
-    return act_on(engine, content, err);
-}
-
-/* The record whose application data has all been read makes room. */
-static void finish_record(schan_engine *engine)
-{
-    if (engine->plain_size == 0 && engine->record_size > 0) {
-        schan__buffer_consume(&engine->incoming, engine->record_size);
-        engine->record_size = 0;
-    }
-}
-
-static bool has_plain(const schan_engine *engine)
-{
-    return engine->plain_size > 0 || schan__buffer_size(&engine->spill) > 0;
-}
-
-/* Works until there is application data to read, or a reason why there is none. */
-static schan_result produce(schan_engine *engine, schan_error *err)
-{
-    while (!has_plain(engine)) {
-        schan_result result = SCHAN_OK;
-
-        if (engine->state == SCHAN_STATE_FAILED) {
-            return sticky_error(engine, err);
-        }
-        finish_record(engine);
-        if (engine->peer_closed) {
-            return SCHAN_CLOSED;
-        }
-        if (engine->state == SCHAN_STATE_POST_HANDSHAKE) {
-            result = continue_post_handshake(engine, err);
-        } else if (engine->state == SCHAN_STATE_OPEN) {
-            result = decrypt_next(engine, err);
-        } else {
-            result = schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
-        }
-        if (result != SCHAN_OK && !has_plain(engine)) {
-            return result; /* else: what was decrypted before goes first (rows 59, 67) */
-        }
-    }
-    return SCHAN_OK;
-}
-
-schan_result schan_engine_peek(schan_engine *engine, schan_span *view, schan_error *err)
-{
-    view->data = NULL;
-    view->size = 0;
-    schan_result result = produce(engine, err);
-    if (result != SCHAN_OK) {
-        return result;
-    }
-    if (schan__buffer_size(&engine->spill) > 0) {
-        view->data = schan__buffer_head(&engine->spill);
-        view->size = schan__buffer_size(&engine->spill);
-    } else {
-        view->data = schan__buffer_head(&engine->incoming) + engine->plain_offset;
-        view->size = engine->plain_size;
-    }
-    return SCHAN_OK;
-}
-
-void schan_engine_consume(schan_engine *engine, size_t size)
-{
-    if (schan__buffer_size(&engine->spill) > 0) {
-        schan__buffer_consume(&engine->spill, size);
-        return;
-    }
-    engine->plain_offset += size;
-    engine->plain_size -= size;
-    finish_record(engine);
-}
-
-schan_result schan_engine_read(schan_engine *engine, void *data, size_t capacity,
-                               size_t *size, schan_error *err)
-{
-    schan_span view = {0};
-    schan_result result = SCHAN_OK;
-    uint8_t *to = data;
-
-    *size = 0;
-    while (*size < capacity) {
-        result = schan_engine_peek(engine, &view, *size == 0 ? err : NULL);
-        if (result != SCHAN_OK) {
-            break; /* what follows the data is told by the next call */
-        }
-        size_t part = view.size < capacity - *size ? view.size : capacity - *size;
-        memcpy(to + *size, view.data, part);
-        schan_engine_consume(engine, part);
-        *size += part;
-    }
-    return *size > 0 ? SCHAN_OK : result;
-}
-
-size_t schan_engine_pending(schan_engine *engine)
-{
-    schan_span view = {0};
-
-    if (engine->state < SCHAN_STATE_OPEN ||
-        schan_engine_peek(engine, &view, NULL) != SCHAN_OK) {
-        return 0;
-    }
-    return view.size;
-}
-
-size_t schan_engine_left_over(const schan_engine *engine)
-{
-    return engine->peer_closed && engine->record_size == 0
-               ? schan__buffer_size(&engine->incoming)
-               : 0;
-}
-
-/* Nothing may be encrypted while a post-handshake message is half done (row 61): try to
- * complete it. */
-static schan_result ready_to_write(schan_engine *engine, schan_error *err)
-{
-    if (engine->state == SCHAN_STATE_FAILED) {
-        return sticky_error(engine, err);
-    }
-    if (engine->local_closed || engine->state < SCHAN_STATE_OPEN) {
-        return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
-    }
-    return engine->state == SCHAN_STATE_OPEN ? SCHAN_OK
-                                             : continue_post_handshake(engine, err);
-}
-
-schan_result schan__engine_write(schan_engine *engine, const schan_span *spans,
-                                 size_t count, schan__position *position,
-                                 size_t *consumed, schan_error *err)
-{
-    schan_result result = ready_to_write(engine, err);
-    if (result != SCHAN_OK) {
-        return result;
-    }
-    while (position->index < count) {
-        size_t taken = 0;
-        if (schan__buffer_size(&engine->outgoing) >= most_outgoing_bytes) {
-            return SCHAN_WANT_WRITE;
-        }
-        result = schan__record_encrypt(engine, spans, count, position, &taken, err);
-        if (result != SCHAN_OK) {
-            return result;
-        }
-        *consumed += taken;
-    }
-    return SCHAN_OK;
-}
-
-schan_result schan_engine_write(schan_engine *engine, const schan_span *spans,
-                                size_t count, size_t *consumed, schan_error *err)
-{
-    schan__position start = {0};
-
-    *consumed = 0;
-    return schan__engine_write(engine, spans, count, &start, consumed, err);
-}
+/* ---------------------------------------------------------------- shutdown */
 
 schan_result schan_engine_shutdown(schan_engine *engine, schan_error *err)
 {
     DWORD control = SCHANNEL_SHUTDOWN;
 
     if (engine->state == SCHAN_STATE_FAILED) {
-        return sticky_error(engine, err);
+        return schan__engine_sticky(engine, err);
     }
     if (!engine->local_closed) {
         engine->local_closed = true;

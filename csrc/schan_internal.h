@@ -4,12 +4,13 @@
  * Who may call whom, downwards only:
  *
  *     socket.c
- *        └─► engine.c ─► handshake.c, record.c, info.c ─► credential.c ─┐
- *               └──────► verify.c ─► store.c, host_name.c ──────────────┤
- *                                    certificate.c, digest.c ───────────┴─► provider.c
+ *        └─► stream.c, verify.c
+ *               └─► engine.c, store.c, host_name.c
+ *                      └─► handshake.c, record.c, info.c
+ *                             └─► failure.c, credential.c, certificate.c, digest.c
+ *                                    └─► provider.c, buffer.c, status.c
  *
- *     provider.c holds the two tables of Windows functions; buffer.c and status.c serve
- * all.
+ * provider.c holds the two tables of Windows functions.
  */
 #ifndef SCHAN_INTERNAL_H
 #define SCHAN_INTERNAL_H
@@ -150,9 +151,17 @@ struct schan_engine {
     size_t plain_size;
 };
 
+/* Which bytes at the head of incoming SSPI gets next: what it has claimed, the next whole
+   record, or both. Results: SCHAN_OK, SCHAN_WANT_READ, sticky and truncation errors. */
+schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_t *type,
+                                      schan_error *err);
+/* --------------------------------------------------------------- failure.c */
+
 /* Makes the error sticky (first one wins), copies it out, returns its result. */
 schan_result schan__engine_fail(schan_engine *engine, schan_result result,
                                 int32_t status, const char *call, schan_error *err);
+/* Copies the failure out and returns its result. */
+schan_result schan__engine_sticky(const schan_engine *engine, schan_error *err);
 
 /* ------------------------------------------------------------- handshake.c */
 
@@ -173,6 +182,10 @@ schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__ste
 /* Queues the alert that `control` describes (ApplyControlToken); false when Windows
  * cannot make it. */
 bool schan__handshake_alert(schan_engine *engine, void *control, size_t size);
+
+/* One more step with what has been fed (engine.c). */
+schan_result schan__engine_advance(schan_engine *engine, schan__step *step,
+                                   schan_error *err);
 
 /* ---------------------------------------------------------------- record.c */
 
@@ -219,7 +232,9 @@ typedef struct {
 schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans,
                                    size_t count, schan__position *position,
                                    size_t *taken, schan_error *err);
-/* As schan_engine_write, going on at `*position` and adding to `*consumed` (engine.c).
+/* ---------------------------------------------------------------- stream.c */
+
+/* As schan_engine_write, going on at `*position` and adding to `*consumed`.
  */
 schan_result schan__engine_write(schan_engine *engine, const schan_span *spans,
                                  size_t count, schan__position *position,

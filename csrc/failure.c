@@ -1,0 +1,26 @@
+/*
+ * failure.c - the first failure of an engine is kept
+ *
+ * Below everything that can fail in an engine, so that handshake.c, record.c and info.c need
+ * not look up at engine.c.
+ */
+#include "schan_internal.h"
+
+schan_result schan__engine_sticky(const schan_engine *engine, schan_error *err)
+{
+    if (err != NULL) {
+        *err = engine->failure;
+    }
+    return engine->failure.result;
+}
+
+schan_result schan__engine_fail(schan_engine *engine, schan_result result,
+                                int32_t status, const char *call, schan_error *err)
+{
+    if (engine->state != SCHAN_STATE_FAILED) {
+        schan__fail(&engine->failure, result, status, call);
+        engine->failure.alert = engine->peeked_alert;
+        engine->state = SCHAN_STATE_FAILED;
+    }
+    return schan__engine_sticky(engine, err);
+}
