@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -131,7 +132,7 @@ def test_abort_ends_the_wait_for_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    session = Session("mail.example.org", timeout=20.0)
+    session = Session("mail.example.org", tls=ssl.create_default_context(), timeout=20.0)
 
     def abort() -> None:
         is_resolving.wait(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from typing import Any
 
 import pytest
@@ -131,7 +132,8 @@ def test_a_source_port_out_of_range_is_refused(start_server: StartServer, port: 
 
 
 def test_a_connector_without_a_socket_is_refused() -> None:
-    session = Session("mail.example.org", connector=lambda *_: None)
+    tls = ssl.create_default_context()
+    session = Session("mail.example.org", tls=tls, connector=lambda *_: None)
 
     with pytest.raises(LocalProtocolError, match="connector= returned no socket"):
         session.connect()
