@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import ssl
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from loopback import RawServer, TLSServer
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "schannel: needs Schannel, so Windows or Wine")
+    # A shell starts background jobs with SIGINT ignored, and Python leaves it so; some tests
+    # press Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
