@@ -61,26 +61,21 @@
 
 typedef enum schan_result {
     SCHAN_OK = 0,
-    SCHAN_WANT_READ = 1,  /* feed more records, then call again */
-    SCHAN_WANT_WRITE = 2, /* drain first, then call again */
-    SCHAN_WANT_VERIFY =
-        3, /* the handshake is done; the verdict on the peer is missing */
-    SCHAN_WANT_CREDENTIAL =
-        4, /* the server asks for a certificate that the credential does not have */
-    SCHAN_WANT_TIME =
-        5, /* the time given was over before there was a result; nothing is lost */
+    SCHAN_WANT_READ = 1,      /* feed more records, then call again */
+    SCHAN_WANT_WRITE = 2,     /* drain first, then call again */
+    SCHAN_WANT_VERIFY = 3,    /* the handshake is done; the verdict is missing */
+    SCHAN_WANT_TIME = 5,      /* the time was over before there was a result */
     SCHAN_CLOSED = 6,         /* the peer ended its direction with close_notify */
     SCHAN_ERR_SSPI = -1,      /* a security call failed on an open connection */
     SCHAN_ERR_HANDSHAKE = -2, /* a security call failed in the handshake */
     SCHAN_ERR_ALERT = -3,     /* the peer sent a fatal alert */
     SCHAN_ERR_PROTOCOL = -4,  /* the peer's bytes are not TLS records */
     SCHAN_ERR_TRUNCATED = -5, /* TCP ended without close_notify, between two records */
-    SCHAN_ERR_TRUNCATED_RECORD =
-        -6,                     /* TCP ended inside a record or inside the handshake */
-    SCHAN_ERR_CERTIFICATE = -7, /* the peer's certificate was refused */
-    SCHAN_ERR_CREDENTIAL = -8,  /* no credential could be acquired */
-    SCHAN_ERR_SOCKET = -9,      /* Winsock; status holds the WSA code */
-    SCHAN_ERR_SYSTEM = -10,     /* another Windows call failed */
+    SCHAN_ERR_TRUNCATED_RECORD = -6, /* TCP ended in a record or in the handshake */
+    SCHAN_ERR_CERTIFICATE = -7,      /* the peer's certificate was refused */
+    SCHAN_ERR_CREDENTIAL = -8,       /* no credential could be acquired */
+    SCHAN_ERR_SOCKET = -9,           /* Winsock; status holds the WSA code */
+    SCHAN_ERR_SYSTEM = -10,          /* another Windows call failed */
     SCHAN_ERR_MEMORY = -11,
     SCHAN_ERR_MISUSE = -12 /* a call that the state does not allow */
 } schan_result;

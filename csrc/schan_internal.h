@@ -126,25 +126,26 @@ struct schan_engine {
     schan_error failure; /* the first error; result SCHAN_OK until then */
     bool local_closed;
     bool peer_closed;
-    bool is_eof;          /* TCP has ended */
-    int32_t peeked_alert; /* fatal alert seen in the clear before SSPI got it; -1 (row
-                             30) */
+    bool is_eof; /* TCP has ended */
+    int32_t
+        peeked_alert; /* alert seen in the clear before SSPI got it, or -1 (row 30) */
 
     SecPkgContext_StreamSizes sizes;
     PCCERT_CONTEXT peer; /* valid from VERIFY on */
     schan_info info;
 
-    schan__buffer
-        incoming; /* records from the network; the first may be decrypted in place */
-    schan__buffer outgoing; /* tokens and records for the network */
-    schan__buffer spill;    /* application data that came together with a post-handshake
-                               message (row 59) */
+    /* incoming: records from the network, the first maybe decrypted in place; outgoing:
+       tokens and records for the network; spill: application data that came together
+       with a post-handshake message (row 59). */
+    schan__buffer incoming;
+    schan__buffer outgoing;
+    schan__buffer spill;
 
     /* Bytes at the head of incoming that SSPI has seen and wants to see again as they
-       are: never framed anew (row 58). */
+       are, never framed anew (row 58); with claim_wants_record, together with the record
+       that follows them (row 21). */
     size_t claimed;
-    bool claim_wants_record; /* ... together with the record that follows them (row 21)
-                              */
+    bool claim_wants_record;
     unsigned credential_requests;
     size_t record_size;  /* of the decrypted record at the head of incoming; 0: none */
     size_t plain_offset; /* its unread application data, counted from the head */
@@ -155,6 +156,7 @@ struct schan_engine {
    record, or both. Results: SCHAN_OK, SCHAN_WANT_READ, sticky and truncation errors. */
 schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_t *type,
                                       schan_error *err);
+
 /* --------------------------------------------------------------- failure.c */
 
 /* Makes the error sticky (first one wins), copies it out, returns its result. */
@@ -205,11 +207,7 @@ typedef enum {
                                    next record */
 } schan__content;
 
-enum {
-    SCHAN__TYPE_ALERT = 21,
-    SCHAN__TYPE_HANDSHAKE = 22,
-    SCHAN__TYPE_APPLICATION_DATA = 23
-};
+enum { SCHAN__TYPE_ALERT = 21 }; /* the one content type that matters here */
 
 #define SCHAN__RECORD_HEADER 5
 #define SCHAN__RECORD_MAX    (SCHAN__RECORD_HEADER + 16384 + 2048)
