@@ -4,15 +4,15 @@
  * SCH_CREDENTIALS is the only structure that can negotiate TLS 1.3; SCHANNEL_CRED is
  * what older Windows takes. Which one it is to be is not asked of a version number: the
  * newer is tried first, and the older one when Windows answers that it does not know
- * the structure (row 1). One version gate remains (row 82).
+ * the structure (B1). One version gate remains (B82).
  *
- * Always true here: Windows never chooses a certificate by itself (row 5), and never
- * validates the server inside the handshake (row 6): verify.c does that, with a time
+ * Always true here: Windows never chooses a certificate by itself (B5), and never
+ * validates the server inside the handshake (B6): verify.c does that, with a time
  * limit and with the caller's trust anchors.
  */
 #include "schan_internal.h"
 
-/* Row 82: below this build TLS 1.3 is experimental and "not a safe system
+/* B82: below this build TLS 1.3 is experimental and "not a safe system
  * configuration". */
 static const DWORD first_build_with_tls13 = 20348;
 
@@ -41,15 +41,15 @@ static DWORD client_bits(uint32_t protocols)
 static DWORD credential_flags(const schan_credential_config *config)
 {
     DWORD flags =
-        SCH_CRED_NO_DEFAULT_CREDS | SCH_CRED_MANUAL_CRED_VALIDATION; /* rows 5, 6 */
+        SCH_CRED_NO_DEFAULT_CREDS | SCH_CRED_MANUAL_CRED_VALIDATION; /* B5, B6 */
 
     if (!config->allow_weak_crypto) {
-        flags |= SCH_USE_STRONG_CRYPTO; /* row 4 */
+        flags |= SCH_USE_STRONG_CRYPTO; /* B4 */
     }
     if (config->check_revocation) {
         flags |= SCH_CRED_REVOCATION_CHECK_END_CERT |
                  SCH_CRED_IGNORE_NO_REVOCATION_CHECK |
-                 SCH_CRED_IGNORE_REVOCATION_OFFLINE; /* row 15: asks the server for a
+                 SCH_CRED_IGNORE_REVOCATION_OFFLINE; /* B15: asks the server for a
                                                         stapled response */
     }
     return flags;
@@ -76,9 +76,9 @@ static SECURITY_STATUS acquire_sch_credentials(schan_credential *credential,
     uint32_t older = config->protocols & ~(uint32_t)SCHAN_TLS_1_3;
     bool may_offer_tls13 = older == 0 || credential->library->system->WindowsBuild() >=
                                              first_build_with_tls13;
-    uint32_t protocols = may_offer_tls13 ? config->protocols : older; /* row 82 */
+    uint32_t protocols = may_offer_tls13 ? config->protocols : older; /* B82 */
 
-    parameters.grbitDisabledProtocols = ~client_bits(protocols); /* row 3 */
+    parameters.grbitDisabledProtocols = ~client_bits(protocols); /* B3 */
     structure.dwVersion = SCH_CREDENTIALS_VERSION;
     structure.dwFlags = credential_flags(config);
     structure.cTlsParameters = 1;
@@ -94,7 +94,7 @@ static SECURITY_STATUS acquire_schannel_cred(schan_credential *credential,
 
     structure.dwVersion = SCHANNEL_CRED_VERSION;
     structure.dwFlags = credential_flags(config);
-    /* Row 2: this structure cannot have TLS 1.3; asked for alone it is refused, mixed
+    /* B2: this structure cannot have TLS 1.3; asked for alone it is refused, mixed
      * it disappears. */
     structure.grbitEnabledProtocols =
         client_bits(config->protocols & ~(uint32_t)SCHAN_TLS_1_3);
@@ -102,7 +102,7 @@ static SECURITY_STATUS acquire_schannel_cred(schan_credential *credential,
     return acquire(credential, &structure);
 }
 
-/* Row 1: the statuses that mean "this Windows does not know the structure". */
+/* B1: the statuses that mean "this Windows does not know the structure". */
 static bool is_structure_unknown(SECURITY_STATUS status)
 {
     return status == SEC_E_UNKNOWN_CREDENTIALS || status == SEC_E_INVALID_PARAMETER ||
@@ -128,7 +128,7 @@ schan_result schan_credential_new(schan_credential **out, schan_library *library
         status = acquire_schannel_cred(credential, config);
     }
     if (is_structure_unknown(status) && !older_will_do) {
-        status = SEC_E_ALGORITHM_MISMATCH; /* row 2: this Windows has no TLS 1.3 */
+        status = SEC_E_ALGORITHM_MISMATCH; /* B2: this Windows has no TLS 1.3 */
     }
     if (status != SEC_E_OK) {
         SecInvalidateHandle(

@@ -18,7 +18,7 @@
  *   - no application data moves before schan_engine_verified said that the peer is the
  *     right one;
  *   - bytes behind the handshake's last record stay in incoming and are decrypted like
- *     any others (row 25);
+ *     any others (B25);
  *   - each direction ends by itself: local_closed stops writing only, peer_closed stops
  *     reading only.
  */
@@ -26,13 +26,13 @@
 
 #include <wchar.h>
 
-/* More than any Windows accepts (row 31). */
+/* More than any Windows accepts (B31). */
 static const size_t most_handshake_bytes = (size_t)512 * 1024;
 
 /* ------------------------------------------------------------ life and death */
 
 /* The buffer Windows wants: total size, then one list: kind, size of the list, the list
- * (row 17). */
+ * (B17). */
 static schan_result make_alpn_offer(schan_engine *engine,
                                     const schan_engine_config *config, schan_error *err)
 {
@@ -115,7 +115,7 @@ void schan_engine_free(schan_engine *engine)
     if (engine->peer != NULL) {
         engine->library->system->CertFreeCertificateContext(engine->peer);
     }
-    if (engine->has_handle) { /* before the credential (row 71) */
+    if (engine->has_handle) { /* before the credential (B71) */
         schan__sspi_enter(engine->library, true);
         engine->library->sspi->DeleteSecurityContext(&engine->handle);
         schan__sspi_leave(engine->library, true);
@@ -155,7 +155,7 @@ static schan_result fail_at_eof(schan_engine *engine, schan_error *err)
     bool is_between_records =
         schan__buffer_size(&engine->incoming) == 0 && engine->state == SCHAN_STATE_OPEN;
 
-    if (is_between_records) { /* row 65: not sticky, our own direction is still whole */
+    if (is_between_records) { /* B65: not sticky, our own direction is still whole */
         return schan__fail(err, SCHAN_ERR_TRUNCATED, 0, NULL);
     }
     return schan__engine_fail(engine, SCHAN_ERR_TRUNCATED_RECORD, 0, NULL, err);
@@ -189,7 +189,7 @@ schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_
     return SCHAN_OK;
 }
 
-/* Row 30: SSPI tells no more than "illegal message"; an alert in the clear says why. */
+/* B30: SSPI tells no more than "illegal message"; an alert in the clear says why. */
 static void peek_alert(schan_engine *engine, size_t size, uint8_t type)
 {
     enum { level_fatal = 2, plain_alert_size = SCHAN__RECORD_HEADER + 2 };
@@ -210,7 +210,7 @@ schan_result schan_engine_feed(schan_engine *engine, const void *data, size_t si
     if (engine->state == SCHAN_STATE_FAILED) {
         return schan__engine_sticky(engine, err);
     }
-    if (engine->peer_closed) { /* row 64: nothing counts after close_notify */
+    if (engine->peer_closed) { /* B64: nothing counts after close_notify */
         return SCHAN_OK;
     }
     if (!schan__buffer_append(&engine->incoming, data, size)) {
@@ -266,7 +266,7 @@ static schan_result continue_handshake(schan_engine *engine, schan_error *err)
             return result;
         }
     }
-    engine->claimed = 0; /* what is left are records of the connection now (row 25) */
+    engine->claimed = 0; /* what is left are records of the connection now (B25) */
     schan_result result = schan__info_fetch(engine, err);
     if (result != SCHAN_OK) {
         return result;
@@ -302,7 +302,7 @@ schan_result schan_engine_handshake(schan_engine *engine, schan_error *err)
 
 /* ------------------------------------------------------------------ verdict */
 
-/* RFC 8446, 6.2: what tells the peer why it was refused (row 45). */
+/* RFC 8446, 6.2: what tells the peer why it was refused (B45). */
 static const struct {
     schan_reason reason;
     DWORD alert;
@@ -361,7 +361,7 @@ schan_result schan_engine_shutdown(schan_engine *engine, schan_error *err)
     if (!engine->local_closed) {
         engine->local_closed = true;
         (void)schan__handshake_alert(engine, &control,
-                                     sizeof(control)); /* row 70: may be impossible */
+                                     sizeof(control)); /* B70: may be impossible */
     }
     return SCHAN_OK;
 }

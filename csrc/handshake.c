@@ -7,10 +7,10 @@
  *
  * Always true here:
  *   - a token that SSPI hands out is queued before anything else can fail, whatever
- *     the status (row 32), and freed;
- *   - input is consumed only by a row that says so: rows 21 and 28 present the same
+ *     the status (B32), and freed;
+ *   - input is consumed only by a row that says so: B21 and B28 present the same
  *     bytes again;
- *   - SecBuffers are filled anew for every call: SSPI overwrites their types (row 20),
+ *   - SecBuffers are filled anew for every call: SSPI overwrites their types (B20),
  *     and outputs are found by type.
  */
 #include "schan_internal.h"
@@ -22,7 +22,7 @@ static const ULONG requested_flags =
     ISC_REQ_INTEGRITY | ISC_REQ_EXTENDED_ERROR | ISC_REQ_ALLOCATE_MEMORY |
     ISC_REQ_STREAM | ISC_REQ_USE_SUPPLIED_CREDS | ISC_REQ_MANUAL_CRED_VALIDATION;
 
-/* Row 35: without these the connection is not what the caller asked for; other
+/* B35: without these the connection is not what the caller asked for; other
  * differences are tolerated. */
 static const ULONG indispensable_flags =
     ISC_RET_SEQUENCE_DETECT | ISC_RET_REPLAY_DETECT | ISC_RET_CONFIDENTIALITY |
@@ -35,10 +35,10 @@ typedef struct {
 } disposition;
 
 static const disposition client_dispositions[] = {
-    {SEC_E_OK, SCHAN__STEP_DONE, true},               /* row 24, may carry a token */
-    {SEC_I_CONTINUE_NEEDED, SCHAN__STEP_AGAIN, true}, /* rows 22, 23 */
-    {SEC_E_INCOMPLETE_MESSAGE, SCHAN__STEP_WANT_RECORD, false},         /* row 21 */
-    {SEC_I_INCOMPLETE_CREDENTIALS, SCHAN__STEP_WANT_CREDENTIAL, false}, /* row 28 */
+    {SEC_E_OK, SCHAN__STEP_DONE, true},               /* B24, may carry a token */
+    {SEC_I_CONTINUE_NEEDED, SCHAN__STEP_AGAIN, true}, /* B22, B23 */
+    {SEC_E_INCOMPLETE_MESSAGE, SCHAN__STEP_WANT_RECORD, false},         /* B21 */
+    {SEC_I_INCOMPLETE_CREDENTIALS, SCHAN__STEP_WANT_CREDENTIAL, false}, /* B28 */
 };
 
 static const disposition *find_disposition(SECURITY_STATUS status)
@@ -131,7 +131,7 @@ static SECURITY_STATUS initialize(schan_engine *engine, SecBufferDesc *input,
 
 /* ------------------------------------------------------------------- steps */
 
-/* Row 17: a Windows without ALPN refuses the buffer; offering protocols was optional,
+/* B17: a Windows without ALPN refuses the buffer; offering protocols was optional,
  * so it goes on without. */
 static bool is_alpn_unknown(SECURITY_STATUS status)
 {
@@ -154,7 +154,7 @@ schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
     }
     engine->has_handle = status >= SEC_E_OK; /* made, and so to be deleted */
     bool is_queued = queue_tokens(engine, &out);
-    if (status != SEC_I_CONTINUE_NEEDED) { /* row 16: nothing else is a success here */
+    if (status != SEC_I_CONTINUE_NEEDED) { /* B16: nothing else is a success here */
         return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
                                   "InitializeSecurityContext", err);
     }
@@ -162,7 +162,7 @@ schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
                      : schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
 }
 
-/* Row 22: how much of the input SSPI left over; the buffer's pointer is not set. */
+/* B22: how much of the input SSPI left over; the buffer's pointer is not set. */
 static size_t extra_of(const SecBuffer *input, size_t given)
 {
     size_t extra = input[1].BufferType == SECBUFFER_EXTRA ? input[1].cbBuffer : 0;
@@ -238,8 +238,7 @@ schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__ste
 bool schan__handshake_alert(schan_engine *engine, void *control, size_t size)
 {
     SecBuffer token = buffer_of(SECBUFFER_TOKEN, control, (ULONG)size);
-    SecBufferDesc description =
-        description_of(&token, 1); /* row 70: exactly one buffer */
+    SecBufferDesc description = description_of(&token, 1); /* B70: exactly one buffer */
     size_t queued_before = schan__buffer_size(&engine->outgoing);
     output out = {0};
 
@@ -253,7 +252,7 @@ bool schan__handshake_alert(schan_engine *engine, void *control, size_t size)
     if (status != SEC_E_OK) {
         return false;
     }
-    /* Row 68: SEC_E_OK and SEC_I_CONTEXT_EXPIRED are both told here; the token is what
+    /* B68: SEC_E_OK and SEC_I_CONTEXT_EXPIRED are both told here; the token is what
      * counts. */
     initialize(engine, NULL, &out);
     return queue_tokens(engine, &out) &&

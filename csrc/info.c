@@ -3,7 +3,7 @@
  *
  * Only the stream sizes are indispensable. The version must be one that the caller
  * allowed, on every platform: a policy, or a Windows that ignores the credential's
- * range, may give another one (row 100). The peer's certificate may be missing; then
+ * range, may give another one (B100). The peer's certificate may be missing; then
  * verification says so.
  */
 #include "schan_internal.h"
@@ -66,7 +66,7 @@ static void fetch_alpn(schan_engine *engine)
     if (engine->alpn_offer_size == 0 ||
         query(engine, SECPKG_ATTR_APPLICATION_PROTOCOL, &chosen) != SEC_E_OK ||
         chosen.ProtoNegoStatus !=
-            SecApplicationProtocolNegotiationStatus_Success) { /* row 36 */
+            SecApplicationProtocolNegotiationStatus_Success) { /* B36 */
         return;
     }
     engine->info.alpn_size = chosen.ProtocolIdSize;
@@ -95,7 +95,7 @@ schan_result schan__info_fetch(schan_engine *engine, schan_error *err)
     fetch_alpn(engine);
     if (query(engine, SECPKG_ATTR_REMOTE_CERT_CONTEXT, (void *)&engine->peer) !=
         SEC_E_OK) {
-        engine->peer = NULL; /* row 38 */
+        engine->peer = NULL; /* B38 */
     }
     return SCHAN_OK;
 }

@@ -125,7 +125,7 @@ void schan__sspi_leave(schan_library *library, bool exclusive)
 /* ---------------------------------------------------------------- library */
 
 /* The members that a client cannot do without; the optional ones are tested where they
- * are used (row 95). */
+ * are used (B95). */
 static bool is_usable(const SecurityFunctionTableW *table)
 {
     return table->AcquireCredentialsHandleW != NULL &&

@@ -2,13 +2,13 @@
  * record.c - TLS records: framing, EncryptMessage, DecryptMessage
  *
  * The 5-byte header is parsed here, so that DecryptMessage sees one whole record at a
- * time: then there is no EXTRA to account for, no MISSING to trust (rows 54, 55) and no
+ * time: then there is no EXTRA to account for, no MISSING to trust (B54, B55) and no
  * copy. Records are decrypted where they were received, and encrypted where they wait
  * to be sent: application data is copied once in each direction.
  *
  * Always true here: no allocation per record; what a status means stands in a table; a
  * record that failed to decrypt is never tried again, because decryption in place has
- * destroyed it (row 67).
+ * destroyed it (B67).
  */
 #include "schan_internal.h"
 
@@ -48,11 +48,11 @@ typedef struct {
 } disposition;
 
 static const disposition decrypt_dispositions[] = {
-    {SEC_E_OK, SCHAN__CONTENT_DATA},                      /* row 56: may be nothing */
-    {SEC_I_CONTEXT_EXPIRED, SCHAN__CONTENT_CLOSE_NOTIFY}, /* row 64 */
-    {SEC_I_RENEGOTIATE, SCHAN__CONTENT_POST_HANDSHAKE},   /* rows 58, 59, 60 */
+    {SEC_E_OK, SCHAN__CONTENT_DATA},                      /* B56: may be nothing */
+    {SEC_I_CONTEXT_EXPIRED, SCHAN__CONTENT_CLOSE_NOTIFY}, /* B64 */
+    {SEC_I_RENEGOTIATE, SCHAN__CONTENT_POST_HANDSHAKE},   /* B58, B59, B60 */
     {SEC_E_INCOMPLETE_MESSAGE,
-     SCHAN__CONTENT_WANT_RECORD}, /* only for bytes that SSPI handed back (row 58) */
+     SCHAN__CONTENT_WANT_RECORD}, /* only for bytes that SSPI handed back (B58) */
 };
 
 static const disposition *find_disposition(SECURITY_STATUS status)
@@ -66,7 +66,7 @@ static const disposition *find_disposition(SECURITY_STATUS status)
     return NULL;
 }
 
-/* Row 53: outputs stand in any order; they are found by type. */
+/* B53: outputs stand in any order; they are found by type. */
 static const SecBuffer *find_buffer(const SecBuffer *buffers, size_t count, ULONG type)
 {
     for (size_t i = 0; i < count; i++) {
@@ -93,7 +93,7 @@ static bool locate(const schan_engine *engine, size_t size, const SecBuffer *buf
     return true;
 }
 
-/* Row 64: Wine tells close_notify as an empty record; the size of a TLS 1.3 alert gives
+/* B64: Wine tells close_notify as an empty record; the size of a TLS 1.3 alert gives
  * it away. */
 static bool is_wine_close_notify(const schan_engine *engine, size_t size, uint8_t type)
 {
@@ -119,9 +119,8 @@ static bool claim_extra(schan_engine *engine, size_t size, const SecBuffer *extr
         return false;
     }
     if (!locate(engine, size, extra, &offset)) {
-        offset =
-            size -
-            extra->cbBuffer; /* no pointer: EXTRA is the end of the input (row 22) */
+        offset = size -
+                 extra->cbBuffer; /* no pointer: EXTRA is the end of the input (B22) */
     }
     if (engine->plain_size > 0) {
         const uint8_t *plain =
@@ -271,7 +270,7 @@ schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans
     uint8_t *data = start + sizes->cbHeader;
     size_t size = gather(data, sizes->cbMaximumMessage, spans, count, position);
     if (size == 0) {
-        return SCHAN_OK; /* row 51: no empty records */
+        return SCHAN_OK; /* B51: no empty records */
     }
     buffers[0].BufferType = SECBUFFER_STREAM_HEADER;
     buffers[0].pvBuffer = start;

@@ -11,6 +11,9 @@
  *                                    └─► provider.c, buffer.c, status.c
  *
  * provider.c holds the two tables of Windows functions.
+ *
+ * B1 ... B103 in comments number the behaviours of Windows that the line answers:
+ * tests/behaviours.md lists them with the tests that hold each.
  */
 #ifndef SCHAN_INTERNAL_H
 #define SCHAN_INTERNAL_H
@@ -63,9 +66,9 @@ schan_result schan__fail_with(schan_error *err, schan_result result,
 /* What Wine does otherwise than Windows. All false on Windows and with a function table
  * of the caller's. */
 typedef struct {
-    bool close_notify_is_empty;  /* row 64: no SEC_I_CONTEXT_EXPIRED */
-    bool protocol_zero_is_tls13; /* row 100: dwProtocol is 0 under TLS 1.3 */
-    bool handles_are_unlocked;   /* Wine < 9: one unlocked table of handles (row 74) */
+    bool close_notify_is_empty;  /* B64: no SEC_I_CONTEXT_EXPIRED */
+    bool protocol_zero_is_tls13; /* B100: dwProtocol is 0 under TLS 1.3 */
+    bool handles_are_unlocked;   /* Wine < 9: one unlocked table of handles (B74) */
 } schan__quirks;
 
 struct schan_library {
@@ -126,9 +129,8 @@ struct schan_engine {
     schan_error failure; /* the first error; result SCHAN_OK until then */
     bool local_closed;
     bool peer_closed;
-    bool is_eof; /* TCP has ended */
-    int32_t
-        peeked_alert; /* alert seen in the clear before SSPI got it, or -1 (row 30) */
+    bool is_eof;          /* TCP has ended */
+    int32_t peeked_alert; /* alert seen in the clear before SSPI got it, or -1 (B30) */
 
     SecPkgContext_StreamSizes sizes;
     PCCERT_CONTEXT peer; /* valid from VERIFY on */
@@ -136,14 +138,14 @@ struct schan_engine {
 
     /* incoming: records from the network, the first maybe decrypted in place; outgoing:
        tokens and records for the network; spill: application data that came together
-       with a post-handshake message (row 59). */
+       with a post-handshake message (B59). */
     schan__buffer incoming;
     schan__buffer outgoing;
     schan__buffer spill;
 
     /* Bytes at the head of incoming that SSPI has seen and wants to see again as they
-       are, never framed anew (row 58); with claim_wants_record, together with the record
-       that follows them (row 21). */
+       are, never framed anew (B58); with claim_wants_record, together with the record
+       that follows them (B21). */
     size_t claimed;
     bool claim_wants_record;
     unsigned credential_requests;

@@ -13,8 +13,8 @@
 #endif
 #define WIN32_LEAN_AND_MEAN
 #define SECURITY_WIN32
-#define SCHANNEL_USE_BLACKLISTS          /* SCH_CREDENTIALS (row 1) */
-#define CERT_CHAIN_PARA_HAS_EXTRA_FIELDS /* dwUrlRetrievalTimeout (row 86) */
+#define SCHANNEL_USE_BLACKLISTS          /* SCH_CREDENTIALS (B1) */
+#define CERT_CHAIN_PARA_HAS_EXTRA_FIELDS /* dwUrlRetrievalTimeout (B86) */
 
 /* winsock2.h goes before windows.h, winternl.h (UNICODE_STRING) before schannel.h */
 #include <winsock2.h>

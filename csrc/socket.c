@@ -118,7 +118,7 @@ static schan_result send_queued(round_trip *trip)
     return SCHAN_OK;
 }
 
-/* Row 64: after close_notify it does not matter how TCP ends. */
+/* B64: after close_notify it does not matter how TCP ends. */
 static schan_result receive_failed(round_trip *trip)
 {
     if (trip->socket->engine->peer_closed) {

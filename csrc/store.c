@@ -1,7 +1,7 @@
 /*
  * store.c - certificate stores, and the trust anchors made of them
  *
- * Trust anchors are a store and a chain engine that ends chains nowhere else (row 41).
+ * Trust anchors are a store and a chain engine that ends chains nowhere else (B41).
  * Making a chain engine is expensive, so one serves many connections. An anchor that is
  * not self-signed needs CERT_CHAIN_EXCLUSIVE_ENABLE_CA_FLAG, whose member older Windows
  * does not know: then the configuration without it is tried, by its smaller size.
@@ -95,8 +95,7 @@ schan_result schan_trust_from_store(schan_trust **out, schan_library *library,
         CERT_STORE_PROV_SYSTEM_W, 0, 0,
         location | CERT_STORE_OPEN_EXISTING_FLAG | CERT_STORE_READONLY_FLAG, name);
     if (anchors == NULL && GetLastError() == ERROR_SUCCESS) {
-        SetLastError(
-            ERROR_ACCESS_DENIED); /* row 89: how Windows tells a lack of rights */
+        SetLastError(ERROR_ACCESS_DENIED); /* B89: how Windows tells a lack of rights */
     }
     if (anchors == NULL) {
         return fail_last(err, "CertOpenStore");

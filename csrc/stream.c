@@ -3,11 +3,11 @@
  *
  * The reading side decrypts the record at the head of incoming in place and gives its
  * application data out as it lies there; the writing side encrypts into outgoing. Both stand
- * still while a post-handshake message is half done (rows 58, 61): InitializeSecurityContext
+ * still while a post-handshake message is half done (B58, B61): InitializeSecurityContext
  * takes it, and what it leaves goes back to DecryptMessage.
  *
  * Always true here: application data goes out in the order in which it came; what was
- * decrypted before a failure goes out before the failure is told (row 67).
+ * decrypted before a failure goes out before the failure is told (B67).
  */
 #include "schan_internal.h"
 
@@ -15,7 +15,7 @@ static const size_t most_outgoing_bytes = (size_t)128 * 1024;
 
 /* ----------------------------------------------------------------- reading */
 
-/* A post-handshake message (row 58): InitializeSecurityContext takes it; what it leaves
+/* A post-handshake message (B58): InitializeSecurityContext takes it; what it leaves
  * goes back to DecryptMessage. */
 static schan_result continue_post_handshake(schan_engine *engine, schan_error *err)
 {
@@ -55,7 +55,7 @@ static schan_result act_on(schan_engine *engine, schan__content content,
         break;
     case SCHAN__CONTENT_POST_HANDSHAKE:
         if (engine->info.protocol !=
-            SCHAN_TLS_1_3) { /* row 60: a renegotiation, which is refused */
+            SCHAN_TLS_1_3) { /* B60: a renegotiation, which is refused */
             return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_I_RENEGOTIATE,
                                       "DecryptMessage", err);
         }
@@ -125,7 +125,7 @@ static schan_result produce(schan_engine *engine, schan_error *err)
             result = schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
         }
         if (result != SCHAN_OK && !has_plain(engine)) {
-            return result; /* else: what was decrypted before goes first (rows 59, 67) */
+            return result; /* else: what was decrypted before goes first (B59, B67) */
         }
     }
     return SCHAN_OK;
@@ -201,7 +201,7 @@ size_t schan_engine_left_over(const schan_engine *engine)
 
 /* ----------------------------------------------------------------- writing */
 
-/* Nothing may be encrypted while a post-handshake message is half done (row 61): try to
+/* Nothing may be encrypted while a post-handshake message is half done (B61): try to
  * complete it. */
 static schan_result ready_to_write(schan_engine *engine, schan_error *err)
 {

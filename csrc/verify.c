@@ -5,14 +5,14 @@
  * CRLs and OCSP answers, and blocks while it does; so it runs in a job on a thread of
  * Windows' pool. The job owns all it uses (certificate, trust, names): when the
  * caller's time is over it is abandoned, and cleans up after itself whenever Windows
- * comes back (row 86).
+ * comes back (B86).
  *
  *   caller   new ── wait ── wait ── free      references: one of the caller, one of
  *   pool        └── judge ───────── done      the job; whoever lets go last frees
  *
- * What the chain says is judged in this order: trust bits of the chain (row 42: Wine's
+ * What the chain says is judged in this order: trust bits of the chain (B42: Wine's
  * policy overlooks a partial chain), then Windows' SSL policy without a name, then the
- * name by our own matcher (row 40). A trust bit without a row fails.
+ * name by our own matcher (B40). A trust bit without a row fails.
  */
 #include "schan_internal.h"
 
@@ -94,10 +94,10 @@ static const trust_row *find_trust_row(DWORD bits)
 
 static DWORD tolerated_bits(const schan_verification *job)
 {
-    DWORD bits = CERT_TRUST_IS_NOT_TIME_NESTED; /* row 42 */
+    DWORD bits = CERT_TRUST_IS_NOT_TIME_NESTED; /* B42 */
 
     if (job->revocation != SCHAN_REVOCATION_REQUIRED) {
-        bits |= unknown_revocation; /* row 44 */
+        bits |= unknown_revocation; /* B44 */
     }
     return bits;
 }
@@ -261,10 +261,10 @@ static schan_verdict judge_with(const schan_verification *job, HCERTCHAINENGINE 
     schan_verdict verdict = {0};
 
     parameters.cbSize = sizeof(parameters);
-    parameters.RequestedUsage.dwType = USAGE_MATCH_TYPE_AND; /* row 43 */
+    parameters.RequestedUsage.dwType = USAGE_MATCH_TYPE_AND; /* B43 */
     parameters.RequestedUsage.Usage.cUsageIdentifier = 1;
     parameters.RequestedUsage.Usage.rgpszUsageIdentifier = usages;
-    parameters.dwUrlRetrievalTimeout = job->url_timeout_ms; /* row 86 */
+    parameters.dwUrlRetrievalTimeout = job->url_timeout_ms; /* B86 */
     *chain = NULL;
     if (!job->library->system->CertGetCertificateChain(
             engine, job->certificate, NULL, job->certificate->hCertStore, &parameters,
