@@ -3,8 +3,9 @@
     python3 ci/bench.py [--json FILE] [--rounds N] [--seconds S] [--lane 1.2|1.3] [--only WORDS]
 
 Bulk data in both directions against a bare C loop of EncryptMessage + send (the floor, with the
-same batching), the same Python's `ssl`, and oscrypto; 4 KB mails against smtplib over ssl and
-against libcurl over Schannel. Clients run in the lab's Windows Python, servers on the host's.
+same batching), the same Python's `ssl`, and oscrypto; handshakes with verification against a bare
+C loop of the same calls, and `ssl`; 4 KB mails against smtplib over ssl and against libcurl over
+Schannel. Clients run in the lab's Windows Python, servers on the host's.
 
 How it is measured. The candidates take turns (A B C, B C A, ...), each for about `--seconds` a
 turn, so that what disturbs one disturbs all. A ratio is the median of the ratios within a
@@ -66,6 +67,7 @@ BULK_TESTS = (
     Test("receive, recv(64 KiB)", "MB/s", BULK, {"way": "recv", "chunk": 64 * KIB}),
     Test("receive, recv_into(256 KiB)", "MB/s", BULK[:3], {"way": "recv_into", "chunk": 256 * KIB}),
 )
+HANDSHAKE_TESTS = (Test("handshakes, verified", "per s", ("floor", "ours", "ssl")),)
 MAIL_TESTS = (Test("4 KB mails", "mails/s", ("ours", "ours over ssl", "smtplib", "pycurl")),)
 
 
@@ -79,9 +81,12 @@ class Target:
 
 
 TARGETS = (
-    Target("send", "floor", 0.8),
-    Target("send", "ssl", 1.0),
-    Target("receive", "ssl", 1.0),
+    Target("send", "floor", 0.95),
+    Target("send", "ssl", 2.0),
+    Target("send", "oscrypto", 8.0),
+    Target("receive", "ssl", 2.0),
+    Target("handshakes", "floor", 0.95),
+    Target("handshakes", "ssl", 2.0),
     Target("4 KB mails", "smtplib", 1.5),
 )
 
@@ -196,7 +201,7 @@ def build_floor(windows: lab.Lab) -> Path | None:
     dll.parent.mkdir(exist_ok=True)
     command: list[str | Path] = [lab_host.zig(), "cc", "-target", f"{machine}-windows-gnu"]
     command += ["-O2", "-s", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared"]
-    command += [source, "-lsecur32", "-lws2_32", "-o", dll.with_suffix(".part")]
+    command += [source, "-lsecur32", "-lcrypt32", "-lws2_32", "-o", dll.with_suffix(".part")]
     try:
         run_quietly(
             command, what="compiling floor.c", env=lab_host.zig_environment(), cwd=dll.parent
@@ -238,6 +243,20 @@ def measure_bulk(helper: Helper, server: Helper, tests: Sequence[Test], rounds: 
     return measure(tests, rounds, turn)
 
 
+def measure_handshakes(
+    helper: Helper, server: Helper, tests: Sequence[Test], rounds: int
+) -> Results:
+    """Measure connections that are made, verified and closed again."""
+
+    def turn(test: Test, who: str, figures: Figures) -> None:
+        del test
+        before = server.ask({})["cpu"]
+        answer = helper.ask({"who": who})
+        figures.add(answer["handshakes"], answer, server.ask({})["cpu"] - before)
+
+    return measure(tests, rounds, turn)
+
+
 def measure_mail(helper: Helper, server: Helper, tests: Sequence[Test], rounds: int) -> Results:
     """Measure the mail tests; the server counts what came, good and bad."""
 
@@ -268,6 +287,7 @@ def run_lane(windows: lab.Lab, lane: str, options: argparse.Namespace) -> dict[s
     found: dict[str, Any] = {"lane": lane, "tests": [], "missing": {}, "versions": {}}
     kinds = (
         ("bulk_client.py", BULK_TESTS, measure_bulk),
+        ("handshake_client.py", HANDSHAKE_TESTS, measure_handshakes),
         ("mail_client.py", MAIL_TESTS, measure_mail),
     )
     with ExitStack() as stack:

@@ -7,9 +7,11 @@
  * deadline, no state, no queue; application data is copied once on its way out, and not
  * at all on its way in.
  *
- * It is a yardstick, not a client: the handshake is the shortest one that works, and
- * nobody is verified. A post-handshake message of TLS 1.3 fails it: the server of the
- * bench sends no session tickets.
+ * It is a yardstick, not a client: the handshake is the shortest one that works, and on
+ * a link nobody is verified. A post-handshake message of TLS 1.3 fails it: the server of
+ * the bench sends no session tickets. floor_handshakes connects, shakes hands, has Windows
+ * build and judge the chain, and closes, over and over: the least that a connection costs
+ * which a client may use.
  *
  * Results: 0, or the code of what failed (SECURITY_STATUS or WSA).
  */
@@ -19,10 +21,12 @@
 #include <winsock2.h>
 #include <windows.h>
 #include <winternl.h>
+#include <wincrypt.h>
 #include <sspi.h>
 #include <schannel.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +42,7 @@ enum {
 
 typedef struct {
     SOCKET handle;
-    CredHandle credential;
+    CredHandle credential; /* borrowed by the links of floor_handshakes */
     CtxtHandle security_context;
     SecPkgContext_StreamSizes sizes;
     uint8_t *outgoing;
@@ -86,7 +90,7 @@ static int32_t receive_more(floor_link *link)
 
 /* --------------------------------------------------------------- handshake */
 
-static int32_t acquire(floor_link *link)
+static int32_t acquire(CredHandle *credential)
 {
     wchar_t package[] = UNISP_NAME_W;
     TLS_PARAMETERS parameters = {0};
@@ -99,7 +103,7 @@ static int32_t acquire(floor_link *link)
     settings.cTlsParameters = 1;
     settings.pTlsParameters = &parameters;
     return AcquireCredentialsHandleW(NULL, package, SECPKG_CRED_OUTBOUND, NULL,
-                                     &settings, NULL, NULL, &link->credential, &expiry);
+                                     &settings, NULL, NULL, credential, &expiry);
 }
 
 /* One call with all that was received; what it did not use stays. */
@@ -179,7 +183,7 @@ EXPORT int32_t floor_open(floor_link **out, uintptr_t handle)
     link->incoming = malloc(incoming_size);
     int32_t status = link->outgoing == NULL || link->incoming == NULL
                          ? ERROR_OUTOFMEMORY
-                         : acquire(link);
+                         : acquire(&link->credential);
     if (status == 0) {
         status = shake_hands(link);
     }
@@ -189,6 +193,143 @@ EXPORT int32_t floor_open(floor_link **out, uintptr_t handle)
     }
     *out = link;
     return 0;
+}
+
+/* -------------------------------------------------------------- handshakes */
+
+/* What a client keeps between connections. */
+typedef struct {
+    CredHandle credential;
+    HCERTSTORE anchors;
+    HCERTCHAINENGINE chain_engine;
+    uint8_t *incoming;
+} floor_client;
+
+static int32_t open_client(floor_client *client, const uint8_t *anchor, size_t size)
+{
+    CERT_CHAIN_ENGINE_CONFIG config = {0};
+
+    client->incoming = malloc(incoming_size);
+    client->anchors = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL);
+    if (client->incoming == NULL || client->anchors == NULL ||
+        !CertAddEncodedCertificateToStore(client->anchors, X509_ASN_ENCODING, anchor,
+                                          (DWORD)size, CERT_STORE_ADD_ALWAYS, NULL)) {
+        return ERROR_OUTOFMEMORY;
+    }
+    config.cbSize = offsetof(CERT_CHAIN_ENGINE_CONFIG, dwExclusiveFlags);
+    config.hExclusiveRoot = client->anchors;
+    if (!CertCreateCertificateChainEngine(&config, &client->chain_engine)) {
+        return (int32_t)GetLastError();
+    }
+    return acquire(&client->credential);
+}
+
+static void close_client(floor_client *client)
+{
+    if (SecIsValidHandle(&client->credential)) {
+        FreeCredentialsHandle(&client->credential);
+    }
+    if (client->chain_engine != NULL) {
+        CertFreeCertificateChainEngine(client->chain_engine);
+    }
+    if (client->anchors != NULL) {
+        CertCloseStore(client->anchors, 0);
+    }
+    free(client->incoming);
+}
+
+/* Windows' own judgement: the chain, then the policy for servers with the host's name. */
+static int32_t judge(const floor_client *client, PCCERT_CONTEXT certificate)
+{
+    char usage[] = szOID_PKIX_KP_SERVER_AUTH;
+    wchar_t host[] = L"localhost";
+    char *usages[] = {usage};
+    CERT_CHAIN_PARA parameters = {0};
+    SSL_EXTRA_CERT_CHAIN_POLICY_PARA ssl = {0};
+    CERT_CHAIN_POLICY_PARA policy = {0};
+    CERT_CHAIN_POLICY_STATUS verdict = {0};
+    PCCERT_CHAIN_CONTEXT chain = NULL;
+
+    parameters.cbSize = sizeof(parameters);
+    parameters.RequestedUsage.dwType = USAGE_MATCH_TYPE_AND;
+    parameters.RequestedUsage.Usage.cUsageIdentifier = 1;
+    parameters.RequestedUsage.Usage.rgpszUsageIdentifier = usages;
+    if (!CertGetCertificateChain(client->chain_engine, certificate, NULL,
+                                 certificate->hCertStore, &parameters, 0, NULL,
+                                 &chain)) {
+        return (int32_t)GetLastError();
+    }
+    ssl.cbSize = sizeof(ssl);
+    ssl.dwAuthType = AUTHTYPE_SERVER;
+    ssl.pwszServerName = host;
+    policy.cbSize = sizeof(policy);
+    policy.pvExtraPolicyPara = &ssl;
+    verdict.cbSize = sizeof(verdict);
+    CertVerifyCertificateChainPolicy(CERT_CHAIN_POLICY_SSL, chain, &policy, &verdict);
+    DWORD trust = chain->TrustStatus.dwErrorStatus;
+    CertFreeCertificateChain(chain);
+    return trust != 0 ? (int32_t)trust : (int32_t)verdict.dwError;
+}
+
+static int32_t shake_hands_verified(const floor_client *client, floor_link *link)
+{
+    PCCERT_CONTEXT certificate = NULL;
+
+    int32_t status = shake_hands(link);
+    if (status == 0) {
+        status = QueryContextAttributesW(&link->security_context,
+                                         SECPKG_ATTR_REMOTE_CERT_CONTEXT,
+                                         (void *)&certificate);
+    }
+    if (status == 0) {
+        status = judge(client, certificate);
+        CertFreeCertificateContext(certificate);
+    }
+    if (SecIsValidHandle(&link->security_context)) {
+        DeleteSecurityContext(&link->security_context);
+    }
+    return status;
+}
+
+static int32_t visit(const floor_client *client, uint16_t port)
+{
+    floor_link link = {0};
+    struct sockaddr_in address = {0};
+    BOOL no_delay = TRUE;
+    int32_t status = 0;
+
+    link.credential = client->credential;
+    link.incoming = client->incoming;
+    SecInvalidateHandle(&link.security_context);
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    link.handle = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    if (link.handle == INVALID_SOCKET ||
+        connect(link.handle, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        status = WSAGetLastError();
+    } else {
+        setsockopt(link.handle, IPPROTO_TCP, TCP_NODELAY, (const char *)&no_delay,
+                   sizeof(no_delay));
+        status = shake_hands_verified(client, &link);
+    }
+    closesocket(link.handle);
+    return status;
+}
+
+/* Connects to a loopback port `times` times; `anchor` is the one trusted root, DER. */
+EXPORT int32_t floor_handshakes(uint16_t port, const uint8_t *anchor, size_t size,
+                                size_t times)
+{
+    floor_client client = {0};
+
+    SecInvalidateHandle(&client.credential);
+    int32_t status = open_client(&client, anchor, size);
+    for (size_t i = 0; i < times && status == 0; i++) {
+        status = visit(&client, port);
+    }
+    close_client(&client);
+    return status;
 }
 
 /* ----------------------------------------------------------------- sending */

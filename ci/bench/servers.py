@@ -74,16 +74,20 @@ class Link:
             raise EOFError
         self._incoming.write(piece)
 
-    def receive(self, size: int) -> bytearray:
-        """Return exactly `size` bytes of application data."""
-        data = bytearray(size)
+    def receive(self, wanted: int) -> bytearray:
+        """Return exactly `wanted` bytes of application data."""
+        data = bytearray(wanted)
         view = memoryview(data)
         tls = cast("Any", self._tls)  # typeshed misses that read() into a buffer returns its size
         while view:
             try:
-                view = view[tls.read(len(view), view) :]
+                size = tls.read(len(view), view)
             except ssl.SSLWantReadError:
                 self._feed()
+                continue
+            if not size:  # close_notify
+                raise EOFError
+            view = view[size:]
         return data
 
     def send(self, data: bytes) -> None:
