@@ -15,129 +15,34 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import queue
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import lab
 import lab_host
+import mutant_table
 from lab_store import FOLDER, ROOT, LabError, remove, say
+from mutant_table import Mutant
 
-TABLE = ROOT / "ci" / "mutants.txt"
-BEHAVIOURS = ROOT / "tests" / "behaviours.md"
+sys.path.insert(0, str(ROOT / "tests"))
+
+import behaviour_rows
+from behaviour_rows import FLOORS, Behaviour
+
 COPIES = FOLDER / "mutants"
 WORKERS = 2
 SECONDS_PER_RUN = 300.0
 OWN_PARTS = {"mutants", "lock", "runs", "reports", "build", f"host-{lab_host.MINOR}"}
-NEAR = 25  # lines between a row's number and the line that answers it
-
-# What a floor of behaviours.md needs in the environment.
-FLOORS = {
-    "scripted SSPI": {},
-    "scripted system": {},
-    "no I/O": {},
-    "Wine 8": {},
-    "Wine 8, TLS 1.3": {"SCHANNEL_LAB_TLS13": "1"},
-    "Wine 10": {"SCHANNEL_LAB_WINE": "10"},
-    "model": {"SCHANNEL_LAB_MODEL": "1"},
-    "model, TLS 1.3": {"SCHANNEL_LAB_MODEL": "1", "SCHANNEL_LAB_TLS13": "1"},
-}
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """A row of behaviours.md."""
-
-    row: str
-    summary: str
-    floors: tuple[str, ...]
-    tests: tuple[str, ...]
-
-
-@dataclass
-class Mutant:
-    """One change of one file, or the reason why a change would change nothing."""
-
-    row: str
-    file: str
-    old: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    reason: str = ""
-
-    def __str__(self) -> str:
-        """Return the row, the file and the first line that is changed."""
-        return f"{self.row:5} {self.file}: {self.old[0].strip() if self.old else ''}"
-
-    def pattern(self) -> re.Pattern[str]:
-        """Return what finds the old text, however it is laid out."""
-        words = " ".join(self.old).split()
-        return re.compile(r"\s+".join(map(re.escape, words)))
-
-    def problem(self) -> str:
-        """Return why it does not fit the tree; "" when it does."""
-        path = ROOT / self.file
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        places = [found.start() for found in self.pattern().finditer(text)]
-        if len(places) != 1:
-            return f"{self}: the old text stands there {len(places)} times"
-        line = text.count("\n", 0, places[0])
-        lines = text.splitlines()[max(0, line - NEAR) : line + NEAR]
-        if not re.search(rf"\b{self.row}\b", "\n".join(lines)):
-            return f"{self}: no line near it carries {self.row}"
-        return ""
-
-    def apply(self, tree: Path) -> None:
-        """Change the file in a copy of the tree."""
-        path = tree / self.file
-        text = path.read_text(encoding="utf-8")
-        new = "\n".join(self.new)
-        path.write_text(self.pattern().sub(lambda _: new, text, count=1), encoding="utf-8")
-
-
-def behaviours() -> dict[str, Behaviour]:
-    """Return the rows of behaviours.md by their number."""
-    found = {}
-    for line in BEHAVIOURS.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if re.fullmatch(r"B\d+", cells[0]) and len(cells) == 4:
-            row, summary, floors, tests = cells
-            found[row] = Behaviour(
-                row,
-                summary,
-                tuple(floor.strip() for floor in floors.split(";") if floor.strip()),
-                tuple(re.findall(r"`([^`]+)`", tests)),
-            )
-    return found
-
-
-def mutants() -> Iterator[Mutant]:
-    """Yield what ci/mutants.txt holds, in its order."""
-    mutant: Mutant | None = None
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
-        head = re.fullmatch(r"(B\d+) (\S+)", line)
-        if head:
-            if mutant is not None:
-                yield mutant
-            mutant = Mutant(head[1], head[2])
-        elif mutant is not None and line.startswith("- "):
-            mutant.old.append(line[2:])
-        elif mutant is not None and line.startswith("+ "):
-            mutant.new.append(line[2:])
-        elif mutant is not None and line.startswith("= "):
-            mutant.reason = f"{mutant.reason} {line[2:]}".strip()
-    if mutant is not None:
-        yield mutant
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say; returns the exit status."""
     rows = {argument for argument in arguments if not argument.startswith("-")}
-    wanted = [mutant for mutant in mutants() if not rows or mutant.row in rows]
-    problems = list(filter(None, (mutant.problem() for mutant in wanted)))
+    wanted = [mutant for mutant in mutant_table.read() if not rows or mutant.row in rows]
+    problems = list(filter(None, (mutant.problem(ROOT) for mutant in wanted)))
     print(*problems, sep="\n", end="\n" if problems else "")
     if problems or "--check" in arguments:
         return 1 if problems else 0
@@ -155,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run_all(wanted: Sequence[Mutant]) -> list[Mutant]:
     """Return the mutants that no test noticed."""
-    table = behaviours()
+    table = {behaviour.row: behaviour for behaviour in behaviour_rows.read()}
     copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for number in range(min(WORKERS, len(wanted))):
         copies.put(_copy_of_the_tree(number))

@@ -35,10 +35,10 @@ class ServerName:
         """
         name = ascii_host(text)
         try:
-            return cls(ip_address=ipaddress.ip_address(name).packed)
+            return cls(ip_address=ipaddress.ip_address(name).packed)  # B18: no SNI
         except ValueError:
             pass
-        name = name.removesuffix(".")
+        name = name.removesuffix(".")  # B18: Windows sends and compares it as it stands
         labels = name.split(".")
         if len(name) > MAX_NAME or any(not 1 <= len(label) <= MAX_LABEL for label in labels):
             raise ValueError(
@@ -59,6 +59,6 @@ def ascii_host(host: str) -> str:
     if name.isascii():
         return name
     try:
-        return name.encode("idna").decode("ascii")
+        return name.encode("idna").decode("ascii")  # B99: Windows wants A-labels
     except UnicodeError as exc:
         raise ValueError(f"host name {host!r} has no ASCII form") from exc
