@@ -6,8 +6,8 @@
  * can be replaced, so that scripts and models stand in for Windows.
  *
  * Wine's Schannel differs in three points that the engine must know (schan__quirks).
- * They are looked for only when Windows' own function table is asked for and ntdll says
- * that it is Wine's: a table of the caller's is taken for Windows.
+ * They are looked for only where records are decrypted by Windows' own function and
+ * ntdll says that it is Wine's: a table of the caller's is taken for Windows.
  */
 #include "schan_internal.h"
 
@@ -136,6 +136,13 @@ static bool is_usable(const SecurityFunctionTableW *table)
            table->EncryptMessage != NULL && table->DecryptMessage != NULL;
 }
 
+/* Quirks are those of whoever decrypts: a table of the caller's may wrap other members. */
+static bool is_own(const SecurityFunctionTableW *table,
+                   const SecurityFunctionTableW *own)
+{
+    return table != NULL && own != NULL && table->DecryptMessage == own->DecryptMessage;
+}
+
 schan_result schan_library_new(schan_library **out, const void *function_table,
                                const schan_system *system, schan_error *err)
 {
@@ -147,9 +154,9 @@ schan_result schan_library_new(schan_library **out, const void *function_table,
     library->references = 1;
     InitializeSRWLock(&library->handle_lock);
     library->system = system != NULL ? system : schan_system_default();
-    library->sspi = function_table;
-    if (function_table == NULL) {
-        library->sspi = InitSecurityInterfaceW();
+    const SecurityFunctionTableW *own = InitSecurityInterfaceW();
+    library->sspi = function_table != NULL ? function_table : own;
+    if (is_own(library->sspi, own)) {
         library->quirks = detect_wine();
     }
     if (library->sspi == NULL || !is_usable(library->sspi)) {
