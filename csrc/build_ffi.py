@@ -1,7 +1,7 @@
 """Describe the extension module to cffi; the cdef is cut out of the C headers, so none can drift.
 
-`schan.h` and `schan_system.h` mark what cffi is to see with `[cdef] ... [/cdef]`. The types of
-Windows that these parts name are declared here as opaque; the C compiler knows their layout.
+The headers mark what cffi is to see with `[cdef] ... [/cdef]`. The types of Windows that these
+parts name are declared here as opaque; the C compiler knows their layout.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ SOURCES = [
 LIBRARIES = ["secur32", "crypt32", "bcrypt", "ws2_32"]
 INCLUDE_DIRS = ["csrc"]
 DEFINE_MACROS: list[tuple[str, str | None]] = []
-PREAMBLE = '#include "schan_system.h"\n'
+HEADERS = ("schan.h", "schan_system.h", "schan_sspi.h")
+PREAMBLE = "".join(f'#include "{header}"\n' for header in HEADERS)
 
 WINDOWS_TYPES = """
 typedef unsigned long DWORD;
@@ -86,7 +87,7 @@ def cut_cdef(header: str) -> str:
 def make_builder() -> FFI:
     """Return the builder that setuptools and the lab compile; doing nothing itself yet."""
     builder = FFI()
-    builder.cdef(WINDOWS_TYPES + cut_cdef("schan.h") + cut_cdef("schan_system.h"))
+    builder.cdef(WINDOWS_TYPES + "".join(map(cut_cdef, HEADERS)))
     builder.set_source(
         MODULE,
         PREAMBLE,

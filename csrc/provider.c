@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#include "schan_sspi.h"
+
 /* ---------------------------------------------------------- Windows' table */
 
 typedef void (*any_function)(void); /* what a compiler lets become any other */
@@ -122,18 +124,42 @@ void schan__sspi_leave(schan_library *library, bool exclusive)
     }
 }
 
+void schan_sspi_enter(schan_library *library, int exclusive)
+{
+    schan__sspi_enter(library, exclusive != 0);
+}
+
+void schan_sspi_leave(schan_library *library, int exclusive)
+{
+    schan__sspi_leave(library, exclusive != 0);
+}
+
 /* ---------------------------------------------------------------- library */
 
-/* The members that a client cannot do without; the optional ones are tested where they
- * are used (B95). */
-static bool is_usable(const SecurityFunctionTableW *table)
+/* The members that a client cannot do without: the first that is NULL, or NULL. The
+ * optional ones are tested where they are used (B95). */
+static const char *missing_member(const SecurityFunctionTableW *table)
 {
-    return table->AcquireCredentialsHandleW != NULL &&
-           table->FreeCredentialsHandle != NULL &&
-           table->InitializeSecurityContextW != NULL &&
-           table->DeleteSecurityContext != NULL &&
-           table->QueryContextAttributesW != NULL && table->FreeContextBuffer != NULL &&
-           table->EncryptMessage != NULL && table->DecryptMessage != NULL;
+    const struct {
+        bool is_there;
+        const char *name;
+    } members[] = {
+        {table->AcquireCredentialsHandleW != NULL, "AcquireCredentialsHandle"},
+        {table->FreeCredentialsHandle != NULL, "FreeCredentialsHandle"},
+        {table->InitializeSecurityContextW != NULL, "InitializeSecurityContext"},
+        {table->DeleteSecurityContext != NULL, "DeleteSecurityContext"},
+        {table->QueryContextAttributesW != NULL, "QueryContextAttributes"},
+        {table->FreeContextBuffer != NULL, "FreeContextBuffer"},
+        {table->EncryptMessage != NULL, "EncryptMessage"},
+        {table->DecryptMessage != NULL, "DecryptMessage"},
+    };
+
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        if (!members[i].is_there) {
+            return members[i].name;
+        }
+    }
+    return NULL;
 }
 
 /* Quirks are those of whoever decrypts: a table of the caller's may wrap other members. */
@@ -159,10 +185,11 @@ schan_result schan_library_new(schan_library **out, const void *function_table,
     if (is_own(library->sspi, own)) {
         library->quirks = detect_wine();
     }
-    if (library->sspi == NULL || !is_usable(library->sspi)) {
+    const char *missing =
+        library->sspi == NULL ? "InitSecurityInterface" : missing_member(library->sspi);
+    if (missing != NULL) {
         schan_library_free(library);
-        return schan__fail(err, SCHAN_ERR_SYSTEM, SEC_E_UNSUPPORTED_FUNCTION,
-                           "InitSecurityInterface");
+        return schan__fail(err, SCHAN_ERR_SYSTEM, SEC_E_UNSUPPORTED_FUNCTION, missing);
     }
     *out = library;
     return SCHAN_OK;
@@ -179,6 +206,11 @@ void schan_library_free(schan_library *library)
     if (library != NULL && InterlockedDecrement(&library->references) == 0) {
         schan__release(library);
     }
+}
+
+const schan_sspi_table *schan_library_function_table(const schan_library *library)
+{
+    return (const schan_sspi_table *)(const void *)library->sspi;
 }
 
 /* ------------------------------------------------------------------ basics */
