@@ -104,6 +104,8 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         sentence, symbol, hint = _SENTENCES[name]
     else:
         sentence, symbol, hint = describe(err.status, _text(err.call))
+        if symbol == "SEC_E_UNSUPPORTED_FUNCTION":  # B95: which one says more than the sentence
+            sentence = f"{sentence}: {_text(err.call)}"
     if detail := ffi.string(err.detail).decode("ascii"):
         sentence = f"{sentence}; it sent {detail!r}"
     return kind(
