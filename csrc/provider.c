@@ -47,6 +47,14 @@ static int __stdcall windows_select(int unused, fd_set *readable, fd_set *writab
     return select(unused, readable, writable, failed, timeout == NULL ? NULL : &copy);
 }
 
+static int __stdcall windows_ioctl(SOCKET handle, DWORD code, LPVOID given,
+                                   DWORD given_size, LPVOID answer, DWORD answer_size,
+                                   DWORD *answered)
+{
+    return WSAIoctl(handle, code, given, given_size, answer, answer_size, answered,
+                    NULL, NULL);
+}
+
 static const schan_system windows_system = {
     .WindowsBuild = windows_build,
     .CertCreateCertificateContext = CertCreateCertificateContext,
@@ -71,6 +79,8 @@ static const schan_system windows_system = {
     .send = send,
     .select = windows_select,
     .WSAGetLastError = WSAGetLastError,
+    .setsockopt = setsockopt,
+    .WSAIoctl = windows_ioctl,
 };
 
 const schan_system *schan_system_default(void)

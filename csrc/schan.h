@@ -424,6 +424,13 @@ void schan_socket_free(schan_socket *self);
  * longer change. */
 schan_engine *schan_socket_engine(schan_socket *self);
 
+/*
+ * For a socket that is about to connect to this machine itself: a port where nobody
+ * listens refuses at once, not after two seconds of retried SYNs. Does nothing where
+ * Windows does not know that (before 10 version 1709), and cannot fail.
+ */
+void schan_socket_refuse_at_once(schan_library *library, uintptr_t handle);
+
 /* Results: as schan_engine_handshake, and SCHAN_WANT_TIME, SCHAN_ERR_SOCKET. */
 SCHAN_MUST_CHECK schan_result schan_socket_handshake(schan_socket *self,
                                                      uint32_t timeout_ms,

@@ -75,6 +75,11 @@ struct schan_system {
     int(__stdcall *select)(int unused, fd_set *readable, fd_set *writable,
                            fd_set *failed, const struct timeval *timeout);
     int(__stdcall *WSAGetLastError)(void);
+    int(__stdcall *setsockopt)(SOCKET handle, int level, int name, const char *value,
+                               int size);
+    /* without what only overlapped calls need */
+    int(__stdcall *WSAIoctl)(SOCKET handle, DWORD code, LPVOID given, DWORD given_size,
+                             LPVOID answer, DWORD answer_size, DWORD *answered);
 };
 
 /* [/cdef] */

@@ -19,11 +19,17 @@
 /* winsock2.h goes before windows.h, winternl.h (UNICODE_STRING) before schannel.h */
 #include <winsock2.h>
 #include <ws2tcpip.h>
+#include <mstcpip.h>
 #include <windows.h>
 #include <winternl.h>
 #include <wincrypt.h>
 #include <bcrypt.h>
 #include <sspi.h>
 #include <schannel.h>
+
+/* What some SDKs lack. */
+#ifndef SIO_IDEAL_SEND_BACKLOG_QUERY
+#define SIO_IDEAL_SEND_BACKLOG_QUERY _IOR('t', 123, u_long)
+#endif
 
 #endif

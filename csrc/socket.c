@@ -18,6 +18,10 @@
 static const size_t smallest_receive = (size_t)2 * SCHAN__RECORD_MAX;
 static const uint32_t longest_slice_ms = 100;
 static const size_t largest_receive = (size_t)256 * 1024;
+static const uint64_t large_upload = (uint64_t)256 * 1024;
+static const ULONGLONG backlog_age_ms = 1000;
+static const ULONG largest_backlog = (ULONG)16 * 1024 * 1024;
+static const DWORD build_of_1709 = 16299;
 
 struct schan_socket {
     schan_engine *engine;
@@ -29,6 +33,9 @@ struct schan_socket {
     bool is_idle;          /* gave its memory back: waits before taking some again */
     size_t
         receive_size; /* room offered to the next recv; grows while the peer fills it */
+    uint64_t uploaded; /* since Windows was asked how much to have on the way */
+    ULONGLONG asked_ms;
+    ULONG backlog; /* the SO_SNDBUF that was set; 0: the default */
 };
 
 typedef struct {
@@ -95,6 +102,36 @@ static int to_int(size_t size)
     return size > INT_MAX ? INT_MAX : (int)size;
 }
 
+/*
+ * B92: with the default SO_SNDBUF one buffer leaves per round trip, which makes a long
+ * upload over a distance slow. Windows knows how much this connection can have on the
+ * way; it is asked in large uploads alone, once a second at most, and what it does not
+ * know or does not take changes nothing.
+ */
+static void follow_backlog(schan_socket *self, size_t sent)
+{
+    ULONG ideal = 0;
+    DWORD answered = 0;
+
+    self->uploaded += sent;
+    if (self->uploaded < large_upload) {
+        return;
+    }
+    ULONGLONG now_ms = GetTickCount64();
+    if (self->asked_ms != 0 && now_ms - self->asked_ms < backlog_age_ms) {
+        return;
+    }
+    self->uploaded = 0;
+    self->asked_ms = now_ms;
+    if (self->system->WSAIoctl(self->handle, SIO_IDEAL_SEND_BACKLOG_QUERY, NULL, 0,
+                               &ideal, sizeof(ideal), &answered) == 0 &&
+        ideal > self->backlog && ideal <= largest_backlog) {
+        self->backlog = ideal;
+        (void)self->system->setsockopt(self->handle, SOL_SOCKET, SO_SNDBUF,
+                                       (const char *)&ideal, (int)sizeof(ideal));
+    }
+}
+
 /* Sends what is queued. The queue may keep some: then the round wants to send. */
 static schan_result send_queued(round_trip *trip)
 {
@@ -113,6 +150,7 @@ static schan_result send_queued(round_trip *trip)
             return fail_winsock(self, "send", trip->err);
         }
         schan__buffer_consume(outgoing, (size_t)sent);
+        follow_backlog(self, (size_t)sent);
         trip->has_moved = true;
     }
     return SCHAN_OK;
@@ -386,6 +424,22 @@ void schan_socket_free(schan_socket *self)
 schan_engine *schan_socket_engine(schan_socket *self)
 {
     return self->engine;
+}
+
+void schan_socket_refuse_at_once(schan_library *library, uintptr_t handle)
+{
+    /* Before, the number would be one of retries: 254. */
+    if (library->system->WindowsBuild() < build_of_1709) {
+        return;
+    }
+    TCP_INITIAL_RTO_PARAMETERS settings = {.Rtt = TCP_INITIAL_RTO_UNSPECIFIED_RTT,
+                                           .MaxSynRetransmissions =
+                                               TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS};
+    DWORD answered = 0;
+
+    /* B90 */
+    (void)library->system->WSAIoctl((SOCKET)handle, SIO_TCP_INITIAL_RTO, &settings,
+                                    sizeof(settings), NULL, 0, &answered);
 }
 
 schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,

@@ -72,8 +72,27 @@ def connect(
     timeout = _checked_timeout(timeout)
     name = ServerName.parse(server_hostname if server_hostname is not None else host)
     deadline = deadline_of(timeout)
-    raw = tcp.open_connection(host, port, deadline=deadline, source_address=source_address)
+    raw = open_tcp(host, port, deadline=deadline, source_address=source_address)
     return TLSSocket(raw, config or TLSConfig(), name, deadline=deadline, timeout=timeout)
+
+
+def open_tcp(
+    host: str,
+    port: int,
+    *,
+    deadline: float,
+    source_address: tuple[str, int] | None = None,
+    check: Callable[[], None] | None = None,
+) -> socket.socket:
+    """As `tcp.open_connection`; on Windows this machine's own closed ports refuse at once."""
+    return tcp.open_connection(
+        host,
+        port,
+        deadline=deadline,
+        source_address=source_address,
+        check=check,
+        prepare=_lib.refuse_at_once,  # B90
+    )
 
 
 def check_platform() -> None:

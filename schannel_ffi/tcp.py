@@ -49,6 +49,7 @@ _WINSOCK_REASONS = {  # os.strerror knows none of these on Windows
 
 SocketAddress = tuple[Any, ...]
 Candidate = tuple[int, SocketAddress]
+Prepare = Callable[[socket.socket, SocketAddress], None]
 
 
 class ConnectError(TLSError, ConnectionError):
@@ -70,6 +71,7 @@ def open_connection(
     deadline: float,
     source_address: tuple[str, int] | None = None,
     check: Callable[[], None] | None = None,
+    prepare: Prepare | None = None,
 ) -> socket.socket:
     """Connect to `host` and return the socket: blocking, TCP_NODELAY set, not inheritable.
 
@@ -82,6 +84,7 @@ def open_connection(
         source_address: (IP literal or "", port 0..65535) to connect from. Addresses of the other
             family are then not tried.
         check: Called between waits; what it raises ends the attempt.
+        prepare: Called with each socket, and the address, before it connects.
 
     Returns:
         A connected socket without a timeout.
@@ -107,7 +110,7 @@ def open_connection(
     if source is not None and source[0]:
         family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
         candidates = [candidate for candidate in candidates if candidate[0] == family]
-    race = _Race(_show(host, port), interleave(candidates), source)
+    race = _Race(_show(host, port), interleave(candidates), source, prepare)
     return race.run(deadline, check)
 
 
@@ -135,6 +138,7 @@ def wait_ready(
     numbers = [item if isinstance(item, int) else item.fileno() for item in sockets]
     if not hasattr(select, "poll"):
         readers, writers = ([], numbers) if for_writing else (numbers, [])
+        # B91: on Windows a connect that failed shows among the exceptional alone
         ready = select.select(readers, writers, numbers, max(seconds, 0))
         return set().union(*ready)
     poller = select.poll()
@@ -190,11 +194,16 @@ class _Race:
     """The attempts to reach one host; a socket in `_attempts` is still on its way."""
 
     def __init__(
-        self, target: str, candidates: Sequence[Candidate], source: tuple[str, int] | None
+        self,
+        target: str,
+        candidates: Sequence[Candidate],
+        source: tuple[str, int] | None,
+        prepare: Prepare | None,
     ) -> None:
         self._target = target
         self._waiting = deque(candidates)
         self._source = source
+        self._prepare = prepare
         self._attempts: dict[int, tuple[socket.socket, str]] = {}
         self._failures: list[tuple[str, OSError]] = []
 
@@ -231,7 +240,7 @@ class _Race:
         family, address = self._waiting.popleft()
         label = str(address[0])
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.socket(family, socket.SOCK_STREAM)  # B97: no child inherits it (PEP 446)
         except OSError as exc:
             self._failures.append((label, exc))
             return None
@@ -239,6 +248,8 @@ class _Race:
             sock.settimeout(0.0)
             if self._source is not None:
                 sock.bind(self._source)
+            if self._prepare is not None:
+                self._prepare(sock, address)
             code = sock.connect_ex(address)
         except BaseException as exc:
             sock.close()

@@ -12,6 +12,7 @@ from schannel_ffi._lib.failures import is_between_records
 from schannel_ffi._lib.shared import system_table_default, use_function_table, use_system_table
 from schannel_ffi._lib.sspi import FunctionTable, describe_status
 from schannel_ffi._lib.verification import Verification, certificate_failure
+from schannel_ffi._lib.winsock import refuse_at_once
 from schannel_ffi._lib.x509 import describe_certificate, digest
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "describe_status",
     "digest",
     "is_between_records",
+    "refuse_at_once",
     "require",
     "system_table_default",
     "use_function_table",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from schannel_ffi import tcp
 from schannel_ffi.smtp import auth, command
 from schannel_ffi.smtp.command import Capabilities
 from schannel_ffi.smtp.errors import (
@@ -258,7 +257,9 @@ def open_connection(
 def _connect(settings: Settings, deadline: float, check: Callable[[], None] | None) -> Any:
     try:
         if settings.connector is None:
-            return tcp.open_connection(
+            from schannel_ffi import sockets  # the SMTP floor runs without it  # noqa: PLC0415
+
+            return sockets.open_tcp(
                 settings.host,
                 settings.port,
                 deadline=deadline,
