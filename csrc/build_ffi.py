@@ -7,6 +7,7 @@ parts name are declared here as opaque; the C compiler knows their layout.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from cffi import FFI
@@ -37,6 +38,8 @@ SOURCES = [
 LIBRARIES = ["secur32", "crypt32", "bcrypt", "ws2_32"]
 INCLUDE_DIRS = ["csrc"]
 DEFINE_MACROS: list[tuple[str, str | None]] = []
+# B96: our DLLs come from System32 alone; for other compilers provider.c says it
+EXTRA_LINK_ARGS = ["/DEPENDENTLOADFLAG:0x800"] if "MSC v." in sys.version else []
 HEADERS = ("schan.h", "schan_system.h", "schan_sspi.h")
 PREAMBLE = "".join(f'#include "{header}"\n' for header in HEADERS)
 
@@ -95,6 +98,7 @@ def make_builder() -> FFI:
         libraries=LIBRARIES,
         include_dirs=INCLUDE_DIRS,
         define_macros=DEFINE_MACROS,
+        extra_link_args=EXTRA_LINK_ARGS,
         py_limited_api=True,
     )
     return builder

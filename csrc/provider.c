@@ -15,6 +15,23 @@
 
 #include "schan_sspi.h"
 
+/* ------------------------------------------------------------ our own DLLs */
+
+/*
+ * B96: the DLLs we link are looked for in System32 alone: secur32, crypt32 and bcrypt
+ * are none of those that Windows always takes from there, so one of that name beside
+ * the program would be loaded instead. DLLs that are loaded already, Python's among
+ * them, are not looked for. MSVC's linker writes this by /DEPENDENTLOADFLAG
+ * (build_ffi.py); lld takes the whole structure by its name; GNU ld (2.40) and
+ * mingw's older headers know neither, so what gcc builds is not protected.
+ */
+#if defined(__MINGW32__) && defined(__clang__)
+extern const IMAGE_LOAD_CONFIG_DIRECTORY _load_config_used; /* NOLINT: lld's name */
+const IMAGE_LOAD_CONFIG_DIRECTORY _load_config_used = {
+    .Size = sizeof(IMAGE_LOAD_CONFIG_DIRECTORY),
+    .DependentLoadFlags = LOAD_LIBRARY_SEARCH_SYSTEM32};
+#endif
+
 /* ---------------------------------------------------------- Windows' table */
 
 typedef void (*any_function)(void); /* what a compiler lets become any other */

@@ -13,6 +13,7 @@ if sys.platform != "linux":
     pytest.skip("the host's pytest cross-builds the example", allow_module_level=True)
 
 import trustme
+from portable_executable import SEARCH_SYSTEM32, PortableExecutable
 from smtp_server import ReceivedMessage, SMTPServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ci"))
@@ -54,6 +55,13 @@ def server_for(name: str, anchor: Path) -> SMTPServer:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return SMTPServer(security="tls", tls=context)
+
+
+def test_example_takes_its_dlls_from_system32_alone(smtps: list[str]) -> None:
+    built = PortableExecutable(FOLDER / "build" / "smtps.exe")  # B96
+
+    assert SEARCH_SYSTEM32 == built.dependent_load_flags()
+    assert "secur32.dll" in built.imported_dlls()
 
 
 def test_example_delivers_the_message_as_it_is(smtps: list[str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@
  * Python package: this sends one command at a time and knows no pipelining, no AUTH.
  *
  * Build: cl /Icsrc csrc\examples\smtps.c csrc\*.c secur32.lib crypt32.lib bcrypt.lib
- *        ws2_32.lib
+ *        ws2_32.lib /link /DEPENDENTLOADFLAG:0x800
  */
 #include "schan_windows.h"
 
