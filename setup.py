@@ -1,7 +1,7 @@
 """Builds the extension on Windows; everything else is in pyproject.toml.
 
-Elsewhere the package installs without it: Schannel is Windows' own, but the SMTP floor
-runs everywhere on the standard library's ssl.
+Elsewhere, and for free-threaded builds of Python, the package installs without it: Schannel is
+Windows' own, but the SMTP floor runs everywhere on the standard library's ssl.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from setuptools import setup
 
-if sys.platform == "win32":
+if sys.platform == "win32" and "free-threading build" not in sys.version:  # B102
     # One extension of the limited API for CPython 3.10 and later. setuptools tags the
     # wheel by the interpreter that builds it, unless it is told.
     setup(
