@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments or the input are wrong or something is not installed, 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a redirected one may be cp1252
+        if isinstance(stream, io.TextIOWrapper):  # B103: a redirected one may be cp1252
             stream.reconfigure(errors="backslashreplace")
-    missing = [name for name in ("click", "rich") if find_spec(name) is None]
+    missing = [name for name in ("click", "rich") if find_spec(name) is None]  # B103
     if missing:
         print(
             _MISSING_EXTRA.format(missing=" and ".join(missing), packages=" ".join(missing)),

@@ -105,6 +105,7 @@ def expand(arguments: Sequence[str]) -> list[str]:
         if argument == STDIN or not glob.has_magic(argument) or os.path.lexists(argument):
             names.append(argument)
             continue
+        # B103: cmd.exe leaves it to the program
         found = sorted(name for name in glob.glob(argument, recursive=True) if os.path.isfile(name))
         if not found:
             raise BadInput(f"no file matches {argument}")

@@ -50,6 +50,9 @@ class ServerName:
 def ascii_host(host: str) -> str:
     """Return a host name or IP literal as it is looked up: without brackets, A-labels.
 
+    A-labels pass as they are; other names are converted by IDNA 2003, as the standard library knows
+    it: "ß" becomes "ss". Give the A-label where IDNA 2008 is meant.
+
     Raises:
         ValueError: it is empty, holds spaces or control characters, or has no ASCII form.
     """

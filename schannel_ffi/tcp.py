@@ -41,6 +41,7 @@ _WINSOCK_REASONS = {  # os.strerror knows none of these on Windows
     10048: "address already in use",
     10049: "address not available",
     10051: "network is unreachable",
+    10053: "connection aborted",
     10054: "connection reset",
     10060: "timed out",
     10061: "connection refused",

@@ -203,6 +203,21 @@ def test_version_is_told(command: Command) -> None:
     assert "schannel-ffi" in command("--version").out
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_redirected_streams_escape_what_their_encoding_lacks(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    redirected = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", newline="\n")
+    monkeypatch.setattr(sys, name, redirected)
+    main(["--version"])
+
+    redirected.write("好")
+    redirected.flush()
+
+    assert isinstance(redirected.buffer, io.BytesIO)
+    assert redirected.buffer.getvalue().endswith(b"\\u597d")
+
+
 def test_redirected_output_takes_every_character(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ _RESET_CODES = frozenset(
     {10050, 10052, 10053, 10054, 10057, 10058}
 )  # WSAE: NETDOWN NETRESET CONNABORTED CONNRESET ...
 
+# B98: OSError picks no class by winerror for its subclasses, so it is picked here
 _SOCKET_CLASSES: dict[int, type[errors.TLSError]] = {
     **dict.fromkeys(_RESET_CODES, errors.ConnectionReset),
     10060: errors.TLSTimeout,  # WSAETIMEDOUT: the peer's machine does not answer any more
@@ -113,7 +114,7 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         symbol=symbol,
         hint=hint,
         alert=err.alert if err.alert >= 0 else None,
-        winerror=err.status or None,
+        winerror=err.status or None,  # B98: nor does it set these
         error_number=err.status if err.result == lib.SCHAN_ERR_SOCKET else None,
     )
 
