@@ -120,6 +120,8 @@ schan_result schan_credential_new(schan_credential **out, schan_library *library
     }
     credential->references = 1;
     credential->library = schan__library_share(library);
+    credential->is_server = config->is_server != 0;
+    credential->resumption_is_off = config->disable_resumption != 0;
     SecInvalidateHandle(&credential->handle);
 
     SECURITY_STATUS status = acquire_sch_credentials(credential, config);

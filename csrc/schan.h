@@ -106,6 +106,7 @@ const schan_text *schan_alert_text(int32_t alert);
 
 typedef struct schan_library schan_library; /* the two tables of Windows functions */
 typedef struct schan_credential schan_credential; /* SSPI CredHandle */
+typedef struct schan_identity schan_identity; /* a certificate and its private key */
 typedef struct schan_trust schan_trust;   /* what certificate chains may end in */
 typedef struct schan_engine schan_engine; /* one TLS connection, no I/O */
 typedef struct schan_verification
@@ -147,6 +148,10 @@ typedef struct schan_credential_config {
     uint32_t protocols;   /* SCHAN_TLS_* that may be offered */
     int check_revocation; /* ask the server for a stapled OCSP response */
     int allow_weak_crypto;
+    int is_server;            /* accepts connections; needs an identity */
+    schan_identity *identity; /* what to present; NULL: none. Kept alive as long as the
+                                 credential */
+    int disable_resumption;   /* no session is resumed, none is kept for later */
 } schan_credential_config;
 
 /*

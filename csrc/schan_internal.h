@@ -97,6 +97,9 @@ struct schan_credential {
     schan_library *library;
     CredHandle handle;
     int kind;
+    bool is_server;
+    schan_identity *identity; /* NULL: none */
+    bool resumption_is_off;
 };
 
 schan_credential *schan__credential_share(schan_credential *credential);
