@@ -20,6 +20,7 @@ SOURCES = [
         "buffer",
         "certificate",
         "credential",
+        "der",
         "digest",
         "engine",
         "failure",

@@ -17,49 +17,6 @@
 
 enum { tag_sequence = 0x30, tag_dns_name = 0x82, tag_ip_address = 0x87 };
 
-/* ---------------------------------------------------------------------- DER */
-
-typedef struct {
-    uint8_t tag;
-    schan_span content;
-} element;
-
-/* Takes the first element off `rest`; false when there is none or its length is not
- * canonical DER. */
-static bool next_element(schan_span *rest, element *out)
-{
-    size_t header = 2;
-
-    if (rest->size < header) {
-        return false;
-    }
-    size_t size = rest->data[1];
-    if (size >= 0x80) {
-        size_t count = size & 0x7fU;
-        if (count == 0 || count > 3 || rest->size < header + count ||
-            rest->data[2] == 0) {
-            return false;
-        }
-        size = 0;
-        for (size_t i = 0; i < count; i++) {
-            size = size << 8U | rest->data[header + i];
-        }
-        if (size < 0x80) {
-            return false;
-        }
-        header += count;
-    }
-    if (size > rest->size - header) {
-        return false;
-    }
-    out->tag = rest->data[0];
-    out->content.data = rest->data + header;
-    out->content.size = size;
-    rest->data += header + size;
-    rest->size -= header + size;
-    return true;
-}
-
 /* ---------------------------------------------------------------- DNS names */
 
 static uint8_t lower(uint8_t c)
@@ -119,7 +76,7 @@ static bool dns_name_matches(schan_span presented, const wchar_t *reference,
 
 /* ------------------------------------------------------------------- match */
 
-static bool address_matches(element name, schan_span address)
+static bool address_matches(schan__der name, schan_span address)
 {
     return name.tag == tag_ip_address && address.size > 0 &&
            name.content.size == address.size &&
@@ -129,20 +86,20 @@ static bool address_matches(element name, schan_span address)
 int schan_host_name_matches(schan_span subject_alt_name, const wchar_t *host_name,
                             schan_span ip_address)
 {
-    element names = {0};
-    element name = {0};
+    schan__der names = {0};
+    schan__der name = {0};
     size_t size = host_name == NULL ? 0 : wcslen(host_name);
     bool is_match = false;
 
     if (size > 0 && host_name[size - 1] == L'.') {
         size--;
     }
-    if (!next_element(&subject_alt_name, &names) || names.tag != tag_sequence ||
+    if (!schan__der_next(&subject_alt_name, &names) || names.tag != tag_sequence ||
         subject_alt_name.size != 0) {
         return 0;
     }
     while (names.content.size > 0) {
-        if (!next_element(&names.content, &name)) {
+        if (!schan__der_next(&names.content, &name)) {
             return 0;
         }
         is_match = is_match || address_matches(name, ip_address) ||

@@ -6,9 +6,9 @@
  *     socket.c
  *        └─► stream.c, verify.c
  *               └─► engine.c, store.c, host_name.c
- *                      └─► handshake.c, record.c, info.c
+ *                      └─► handshake.c, record.c, info.c, binding.c, peer.c
  *                             └─► failure.c, credential.c, certificate.c, digest.c
- *                                    └─► provider.c, buffer.c, status.c
+ *                                    └─► provider.c, buffer.c, status.c, der.c
  *
  * provider.c holds the two tables of Windows functions.
  *
@@ -60,6 +60,22 @@ schan_result schan__fail(schan_error *err, schan_result result, int32_t status,
 /* As __fail, with up to 90 bytes of the peer's in printable form. */
 schan_result schan__fail_with(schan_error *err, schan_result result,
                               const uint8_t *bytes, size_t size);
+
+/* ------------------------------------------------------------------- der.c */
+
+typedef struct {
+    uint8_t tag;
+    schan_span content;
+    schan_span whole; /* with tag and length */
+} schan__der;
+
+/* Takes the first element off `rest`; false when there is none or its length is not
+ * canonical DER. */
+bool schan__der_next(schan_span *rest, schan__der *out);
+/* Takes it off, and tells whether it had this tag. */
+bool schan__der_skip(schan_span *rest, uint8_t tag);
+/* Goes on inside the first element; false when it has another tag. */
+bool schan__der_enter(schan_span *rest, uint8_t tag);
 
 /* -------------------------------------------------------------- provider.c */
 
