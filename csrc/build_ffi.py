@@ -27,6 +27,7 @@ SOURCES = [
         "handshake",
         "host_name",
         "info",
+        "peer",
         "provider",
         "record",
         "socket",

@@ -112,9 +112,7 @@ void schan_engine_free(schan_engine *engine)
     if (engine == NULL) {
         return;
     }
-    if (engine->peer != NULL) {
-        engine->library->system->CertFreeCertificateContext(engine->peer);
-    }
+    schan__peer_release(engine);
     if (engine->has_handle) { /* before the credential (B71) */
         schan__sspi_enter(engine->library, true);
         engine->library->sspi->DeleteSecurityContext(&engine->handle);

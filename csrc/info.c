@@ -3,8 +3,10 @@
  *
  * Only the stream sizes are indispensable. The version must be one that the caller
  * allowed, on every platform: a policy, or a Windows that ignores the credential's
- * range, may give another one (B100). The peer's certificate may be missing; then
- * verification says so.
+ * range, may give another one (B100). What else Windows does not tell is left empty.
+ *
+ * After a renegotiation all is fetched again; whether it may be other than before is not
+ * decided here.
  */
 #include "schan_internal.h"
 
@@ -18,7 +20,17 @@ static const struct {
     {SP_PROT_TLS1_3_CLIENT | SP_PROT_TLS1_3_SERVER, SCHAN_TLS_1_3},
 };
 
-static SECURITY_STATUS query(schan_engine *engine, ULONG attribute, void *value)
+static const struct {
+    ALG_ID algorithm;
+    const wchar_t *name;
+} key_exchanges[] = {
+    {CALG_RSA_KEYX, L"RSA"},
+    {CALG_DH_EPHEM, L"DHE"},
+    {CALG_ECDH, L"ECDH"},
+    {CALG_ECDH_EPHEM, L"ECDHE"},
+};
+
+SECURITY_STATUS schan__info_query(schan_engine *engine, ULONG attribute, void *value)
 {
     schan__sspi_enter(engine->library, false);
     SECURITY_STATUS status = engine->library->sspi->QueryContextAttributesW(
@@ -41,22 +53,52 @@ static uint32_t protocol_of(const schan_engine *engine, DWORD windows_protocol)
     return 0;
 }
 
+static void copy_name(wchar_t *to, size_t capacity, const wchar_t *from)
+{
+    for (size_t i = 0; i + 1 < capacity && from[i] != L'\0'; i++) {
+        to[i] = from[i];
+    }
+}
+
 static void fetch_cipher(schan_engine *engine)
 {
     SecPkgContext_CipherInfo cipher = {0};
-    const size_t last =
-        sizeof(engine->info.cipher_suite) / sizeof(engine->info.cipher_suite[0]) - 1;
+    schan_info *info = &engine->info;
 
     cipher.dwVersion = SECPKGCONTEXT_CIPHERINFO_V1;
-    if (query(engine, SECPKG_ATTR_CIPHER_INFO, &cipher) != SEC_E_OK) {
+    if (schan__info_query(engine, SECPKG_ATTR_CIPHER_INFO, &cipher) != SEC_E_OK) {
         return;
     }
-    for (size_t i = 0; i < last && i < SZ_ALG_MAX_SIZE; i++) {
-        engine->info.cipher_suite[i] = cipher.szCipherSuite[i];
-    }
+    copy_name(info->cipher_suite, SZ_ALG_MAX_SIZE, cipher.szCipherSuite);
+    copy_name(info->key_exchange, SZ_ALG_MAX_SIZE, cipher.szExchange);
     if (cipher.dwCipherLen > 0) {
-        engine->info.cipher_strength = cipher.dwCipherLen;
+        info->cipher_strength = cipher.dwCipherLen;
     }
+}
+
+/* The name that CIPHER_INFO gives goes before the number of CONNECTION_INFO. */
+static void note_key_exchange(schan_engine *engine,
+                              const SecPkgContext_ConnectionInfo *connection)
+{
+    const size_t count = sizeof(key_exchanges) / sizeof(key_exchanges[0]);
+
+    engine->info.key_exchange_strength = connection->dwExchStrength;
+    for (size_t i = 0; i < count && engine->info.key_exchange[0] == L'\0'; i++) {
+        if (key_exchanges[i].algorithm == connection->aiExch) {
+            copy_name(engine->info.key_exchange, SZ_ALG_MAX_SIZE,
+                      key_exchanges[i].name);
+        }
+    }
+}
+
+static int fetch_resumed(schan_engine *engine)
+{
+    SecPkgContext_SessionInfo session = {0};
+
+    if (schan__info_query(engine, SECPKG_ATTR_SESSION_INFO, &session) != SEC_E_OK) {
+        return -1; /* Wine has none */
+    }
+    return (session.dwFlags & SSL_SESSION_RECONNECT) != 0; /* B47 */
 }
 
 static void fetch_alpn(schan_engine *engine)
@@ -64,7 +106,8 @@ static void fetch_alpn(schan_engine *engine)
     SecPkgContext_ApplicationProtocol chosen = {0};
 
     if (engine->alpn_offer_size == 0 ||
-        query(engine, SECPKG_ATTR_APPLICATION_PROTOCOL, &chosen) != SEC_E_OK ||
+        schan__info_query(engine, SECPKG_ATTR_APPLICATION_PROTOCOL, &chosen) !=
+            SEC_E_OK ||
         chosen.ProtoNegoStatus !=
             SecApplicationProtocolNegotiationStatus_Success) { /* B36 */
         return;
@@ -73,31 +116,35 @@ static void fetch_alpn(schan_engine *engine)
     memcpy(engine->info.alpn, chosen.ProtocolId, chosen.ProtocolIdSize);
 }
 
+static schan_result fail(schan_engine *engine, SECURITY_STATUS status, schan_error *err)
+{
+    return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
+                              "QueryContextAttributes", err);
+}
+
 schan_result schan__info_fetch(schan_engine *engine, schan_error *err)
 {
     SecPkgContext_ConnectionInfo connection = {0};
 
-    SECURITY_STATUS status = query(engine, SECPKG_ATTR_STREAM_SIZES, &engine->sizes);
+    SECURITY_STATUS status =
+        schan__info_query(engine, SECPKG_ATTR_STREAM_SIZES, &engine->sizes); /* B37 */
     if (status == SEC_E_OK) {
-        status = query(engine, SECPKG_ATTR_CONNECTION_INFO, &connection);
+        status = schan__info_query(engine, SECPKG_ATTR_CONNECTION_INFO, &connection);
     }
     if (status != SEC_E_OK || engine->sizes.cbMaximumMessage == 0) {
-        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
-                                  "QueryContextAttributes", err);
+        return fail(engine, status, err);
     }
+    memset(&engine->info, 0, sizeof(engine->info));
     engine->info.protocol = protocol_of(engine, connection.dwProtocol);
     engine->info.cipher_strength = connection.dwCipherStrength;
-    if ((engine->info.protocol & engine->protocols) == 0) {
-        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, SEC_E_ALGORITHM_MISMATCH,
-                                  "QueryContextAttributes", err);
+    if ((engine->info.protocol & engine->protocols) == 0) { /* B100 */
+        return fail(engine, SEC_E_ALGORITHM_MISMATCH, err);
     }
     fetch_cipher(engine);
+    note_key_exchange(engine, &connection);
+    engine->info.session_resumed = fetch_resumed(engine);
     fetch_alpn(engine);
-    if (query(engine, SECPKG_ATTR_REMOTE_CERT_CONTEXT, (void *)&engine->peer) !=
-        SEC_E_OK) {
-        engine->peer = NULL; /* B38 */
-    }
-    return SCHAN_OK;
+    return schan__peer_fetch(engine, err);
 }
 
 schan_result schan_engine_info(const schan_engine *engine, schan_info *info,
@@ -109,15 +156,4 @@ schan_result schan_engine_info(const schan_engine *engine, schan_info *info,
     }
     *info = engine->info;
     return SCHAN_OK;
-}
-
-schan_span schan_engine_peer_certificate(schan_engine *engine)
-{
-    schan_span der = {0};
-
-    if (engine->peer != NULL) {
-        der.data = engine->peer->pbCertEncoded;
-        der.size = engine->peer->cbCertEncoded;
-    }
-    return der;
 }

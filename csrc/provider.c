@@ -80,6 +80,7 @@ static const schan_system windows_system = {
     .CertNameToStrW = CertNameToStrW,
     .CertOpenStore = CertOpenStore,
     .CertCloseStore = CertCloseStore,
+    .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
     .CertAddEncodedCertificateToStore = CertAddEncodedCertificateToStore,
     .CertCreateCertificateChainEngine = CertCreateCertificateChainEngine,
     .CertFreeCertificateChainEngine = CertFreeCertificateChainEngine,

@@ -291,6 +291,10 @@ typedef struct schan_info {
         cipher_suite[64]; /* "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", may be empty */
     uint8_t alpn_size;    /* 0: none negotiated */
     uint8_t alpn[255];
+    int session_resumed;      /* 1: an earlier session goes on, 0: not; -1: Windows does
+                                 not tell */
+    wchar_t key_exchange[64]; /* "ECDHE"; empty when Windows does not tell */
+    uint32_t key_exchange_strength; /* bits of its key; 0 when Windows does not tell */
 } schan_info;
 
 /* What the handshake agreed on. Legal from VERIFY on. Results: SCHAN_ERR_MISUSE. */
@@ -376,6 +380,13 @@ SCHAN_MUST_CHECK schan_result schan_engine_verified(schan_engine *engine,
 /* The certificate the peer sent, DER; borrowed from the engine. size 0 when there is
  * none. */
 schan_span schan_engine_peer_certificate(schan_engine *engine);
+/*
+ * All certificates the peer sent, as above: its own first (index 0), then each one's
+ * issuer, then what belongs to none of these. Windows keeps them in a store without
+ * order, so this is the order of RFC 8446, 4.4.2 and not always the one on the wire.
+ * Past their end: size 0.
+ */
+schan_span schan_engine_sent_certificate(schan_engine *engine, size_t index);
 
 /* ------------------------------------------------------------ certificates */
 

@@ -152,7 +152,9 @@ struct schan_engine {
     int32_t peeked_alert; /* alert seen in the clear before SSPI got it, or -1 (B30) */
 
     SecPkgContext_StreamSizes sizes;
-    PCCERT_CONTEXT peer; /* valid from VERIFY on */
+    PCCERT_CONTEXT peer;  /* valid from VERIFY on */
+    PCCERT_CONTEXT *sent; /* what came with it, in an order of our own (peer.c) */
+    size_t sent_count;
     schan_info info;
 
     /* incoming: records from the network, the first maybe decrypted in place; outgoing:
@@ -262,7 +264,15 @@ schan_result schan__engine_write(schan_engine *engine, const schan_span *spans,
 /* ------------------------------------------------------------------ info.c */
 
 /* Fetches what the handshake agreed on: stream sizes, version, cipher suite, ALPN, the
- * peer's certificate. */
+ * peer's certificate. May be called again after a renegotiation. */
 schan_result schan__info_fetch(schan_engine *engine, schan_error *err);
+SECURITY_STATUS schan__info_query(schan_engine *engine, ULONG attribute, void *value);
+
+/* ------------------------------------------------------------------ peer.c */
+
+/* Fetches the peer's certificate, and the first time what it sent along; that there is
+ * none is for the verification to judge. */
+schan_result schan__peer_fetch(schan_engine *engine, schan_error *err);
+void schan__peer_release(schan_engine *engine);
 
 #endif

@@ -34,6 +34,8 @@ struct schan_system {
                                          HCRYPTPROV_LEGACY unused, DWORD flags,
                                          const void *parameter);
     BOOL(__stdcall *CertCloseStore)(HCERTSTORE store, DWORD flags);
+    PCCERT_CONTEXT(__stdcall *CertEnumCertificatesInStore)(HCERTSTORE store,
+                                                           PCCERT_CONTEXT previous);
     BOOL(__stdcall *CertAddEncodedCertificateToStore)(HCERTSTORE store, DWORD encoding,
                                                       const BYTE *der, DWORD size,
                                                       DWORD disposition,

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fake_sspi_facts import Facts
 from fake_sspi_script import (
     RECORD_HEADER,
     Control,
@@ -66,6 +67,7 @@ class FakeSSPI:
         self.cipher_suite = "TLS_AES_256_GCM_SHA384"
         self.alpn: bytes | None = None
         self.peer_certificate: Callable[[], int] | None = None
+        self.facts = Facts(self)
         self._script: deque[Step] = deque()
         self._tokens: dict[int, Any] = {}
         self._credentials: set[int] = set()
@@ -107,6 +109,7 @@ class FakeSSPI:
             ("FreeContextBuffer", self._free_buffer),
             ("EncryptMessage", self._encrypt),
             ("DecryptMessage", self._decrypt),
+            ("SetContextAttributesW", self._set),
         ):
             callback = ffi.callback(
                 ffi.typeof(getattr(table, name)),
@@ -151,10 +154,14 @@ class FakeSSPI:
         self._expect(context, f"{call} with a security context that is not alive (row 71)")
         return context
 
-    def _give_token(self, buffer: Any, data: bytes) -> None:
+    def allocate(self, data: bytes) -> Any:
+        """Return memory with `data` that FreeContextBuffer must get back."""
         memory = ffi.new("uint8_t[]", data)
         self._tokens[int(ffi.cast("uintptr_t", memory))] = memory
-        buffer.pvBuffer, buffer.cbBuffer = memory, len(data)
+        return memory
+
+    def _give_token(self, buffer: Any, data: bytes) -> None:
+        buffer.pvBuffer, buffer.cbBuffer = self.allocate(data), len(data)
 
     def _free_buffer(self, memory: Any) -> int:
         known = self._tokens.pop(int(ffi.cast("uintptr_t", memory)), None)
@@ -323,10 +330,16 @@ class FakeSSPI:
             Attribute.CIPHER_INFO: self._tell_cipher,
             Attribute.APPLICATION_PROTOCOL: self._tell_alpn,
             Attribute.REMOTE_CERT_CONTEXT: self._tell_peer,
+            **self.facts.answers(),
         }
         if attribute not in answers:
             return Status.SEC_E_UNSUPPORTED_FUNCTION
         return answers[attribute](value)
+
+    def _set(self, handle: Any, attribute: int, value: Any, size: int) -> int:
+        if self._context(handle, "SetContextAttributes") is None:
+            return Status.SEC_E_INVALID_HANDLE
+        return self.facts.set(attribute, value, size)
 
     def _tell_sizes(self, value: Any) -> int:
         sizes = ffi.cast("StreamSizes *", value)
@@ -336,12 +349,14 @@ class FakeSSPI:
     def _tell_connection(self, value: Any) -> int:
         connection = ffi.cast("ConnectionInfo *", value)
         connection.dwProtocol, connection.dwCipherStrength = self.protocol, 256
+        _, connection.aiExch, connection.dwExchStrength = self.facts.key_exchange
         return Status.SEC_E_OK
 
     def _tell_cipher(self, value: Any) -> int:
         cipher = ffi.cast("CipherInfo *", value)
         self._expect(cipher.dwVersion == 1, "CIPHER_INFO is asked for by version 1")
         cipher.szCipherSuite, cipher.dwCipherLen = self.cipher_suite, 256
+        cipher.szExchange = self.facts.key_exchange[0]
         return Status.SEC_E_OK
 
     def _tell_alpn(self, value: Any) -> int:

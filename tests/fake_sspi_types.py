@@ -58,7 +58,8 @@ ffi.cdef(
             SecHandle *context, uint32_t quality, SecBufferDesc *message, uint32_t sequence);
         SECURITY_STATUS (__stdcall *DecryptMessage)(
             SecHandle *context, SecBufferDesc *message, uint32_t sequence, uint32_t *quality);
-        void *SetContextAttributesW;
+        SECURITY_STATUS (__stdcall *SetContextAttributesW)(
+            SecHandle *context, uint32_t attribute, void *value, uint32_t size);
         void *SetCredentialsAttributesW;
         void *ChangeAccountPasswordW;
         void *QueryContextAttributesExW;
@@ -100,6 +101,15 @@ ffi.cdef(
     typedef struct {
         int Status; int Extension; uint8_t Size; uint8_t Id[255];
     } ApplicationProtocol;
+    typedef struct {
+        uint32_t dwFlags; uint32_t cbSessionId; uint8_t rgbSessionId[32];
+    } SessionInfo;
+    typedef struct { uint32_t BindingsLength; void *Bindings; } Bindings;
+    typedef struct {
+        uint16_t cbLabel; char *pszLabel; uint16_t cbContextValue; uint8_t *pbContextValue;
+        uint32_t cbKeyingMaterial;
+    } KeyingMaterialInfo;
+    typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } KeyingMaterial;
     """
 )
 
@@ -151,10 +161,17 @@ class Buffer(enum.IntEnum):
 
 class Attribute(enum.IntEnum):
     STREAM_SIZES = 4
+    UNIQUE_BINDINGS = 25
+    ENDPOINT_BINDINGS = 26
     APPLICATION_PROTOCOL = 35
     REMOTE_CERT_CONTEXT = 0x53
+    LOCAL_CERT_CONTEXT = 0x54
     CONNECTION_INFO = 0x5A
+    SESSION_INFO = 0x5D
     CIPHER_INFO = 0x64
+    REMOTE_CERT_CHAIN = 0x67
+    KEYING_MATERIAL_INFO = 0x6A
+    KEYING_MATERIAL = 0x6B
 
 
 class Flag(enum.IntFlag):

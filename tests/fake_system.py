@@ -120,6 +120,16 @@ class Chain:
     policy: tuple[int, int] = (0, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What a certificate says of itself beside its names: who holds and who signed it, and how."""
+
+    subject: bytes = b""
+    issuer: bytes = b""
+    signature: str = ""
+    parameters: bytes = b""
+
+
 @dataclass(frozen=True)
 class ChainRequest:
     """What CertGetCertificateChain was asked."""
@@ -143,6 +153,8 @@ class FakeSystem:
         self.build = 26100
         self.chains: deque[Chain] = deque()
         self.requests: list[ChainRequest] = []
+        self.judged: list[tuple[int, int]] = []  # certificate, additional store
+        self.roles: list[int] = []  # dwAuthType of the SSL policy
         self.policies: list[tuple[int, int, bool]] = []  # dwFlags, fdwChecks, has a name
         self.engine_configs: list[tuple[int, int, bool]] = []  # cbSize, flags, has anchors
         self.engine_errors: deque[int | None] = deque()
@@ -158,6 +170,7 @@ class FakeSystem:
         self._alive: Counter[tuple[str, int]] = Counter()
         self._kept: list[Any] = []
         self._answers: dict[int, Chain] = {}
+        self._sent: dict[int, list[int]] = {}  # the certificates of a store
         self._lock = threading.Lock()
         self._next_handle = 0x10
         self._kernel32: Any = None
@@ -167,6 +180,7 @@ class FakeSystem:
             "CertFreeCertificateContext",
             "CertOpenStore",
             "CertCloseStore",
+            "CertEnumCertificatesInStore",
             "CertAddEncodedCertificateToStore",
             "CertCreateCertificateChainEngine",
             "CertFreeCertificateChainEngine",
@@ -199,15 +213,33 @@ class FakeSystem:
         subject_alt_name: bytes | None = None,
         valid: tuple[tuple[int, int], tuple[int, int]] = (LONG_AGO, FAR_AHEAD),
         der: bytes = b"leaf",
+        names: Names | None = None,
     ) -> int:
         """Make a CERT_CONTEXT, as QueryContextAttributes does: the reference is the caller's."""
-        certificate = self._make_certificate(subject_alt_name, valid, der)
+        certificate = self._make_certificate(subject_alt_name, valid, der, names)
         self._acquire("certificate", address_of(certificate))
         return address_of(certificate)
 
+    def sent(self, leaf: int, *certificates: tuple[bytes, Names | None]) -> int:
+        """Put certificates, DER and names, into the leaf's store in the order of enumeration.
+
+        None for the names stands for the leaf's own. Returns the leaf.
+        """
+        context = ffi.cast("CERT_CONTEXT *", leaf)
+        store = self._handle()
+        context.hCertStore = ffi.cast("void *", store)
+        self._sent[store] = [
+            address_of(self._make_certificate(None, (LONG_AGO, FAR_AHEAD), der, names))
+            for der, names in certificates
+        ]
+        return leaf
+
     # ------------------------------------------------------------------------------- plumbing
 
-    def _make_certificate(self, names: bytes | None, valid: Any, der: bytes) -> Any:
+    def _make_certificate(
+        self, names: bytes | None, valid: Any, der: bytes, told: Names | None = None
+    ) -> Any:
+        told = told or Names()
         info, encoded = ffi.new("CERT_INFO *"), ffi.new("uint8_t[]", der)
         (info.NotBefore.low, info.NotBefore.high), (info.NotAfter.low, info.NotAfter.high) = valid
         if names is not None:
@@ -218,10 +250,23 @@ class FakeSystem:
             extensions[0].Value.cbData, extensions[0].Value.pbData = len(names), value
             info.cExtension, info.rgExtension = 1, extensions
             self._kept += [value, oid, extensions]
+        for blob, text in (
+            (info.Subject, told.subject),
+            (info.Issuer, told.issuer),
+            (info.SignatureAlgorithm.Parameters, told.parameters),
+        ):
+            blob.cbData, blob.pbData = len(text), self._keep(ffi.new("uint8_t[]", text))
+        if told.signature:
+            oid = self._keep(ffi.new("char[]", told.signature.encode()))
+            info.SignatureAlgorithm.pszObjId = oid
         fields = (1, encoded, len(der), info, ffi.NULL)
         certificate = ffi.new("CERT_CONTEXT *", fields)
         self._kept += [info, encoded, certificate]
         return certificate
+
+    def _keep(self, memory: Any) -> Any:
+        self._kept.append(memory)
+        return memory
 
     def _handle(self) -> int:
         with self._lock:
@@ -285,6 +330,16 @@ class FakeSystem:
         self._release("store", self._address(store))
         return 1
 
+    def _CertEnumCertificatesInStore(self, store: Any, previous: Any) -> Any:  # noqa: N802
+        at, found = 0, self._sent[self._address(store)]
+        if self._address(previous):
+            self._release("certificate", self._address(previous))
+            at = found.index(self._address(previous)) + 1
+        if at == len(found):
+            return self.engine_ffi.NULL
+        self._acquire("certificate", found[at])
+        return self._pointer("PCCERT_CONTEXT", found[at])
+
     def _CertAddEncodedCertificateToStore(self, *arguments: Any) -> int:  # noqa: N802
         _store, _encoding, der, size, *_ = arguments
         error = self.certificate_errors.popleft() if self.certificate_errors else None
@@ -312,7 +367,8 @@ class FakeSystem:
         self._release("chain engine", self._address(engine))
 
     def _CertGetCertificateChain(self, *arguments: Any) -> int:  # noqa: N802
-        engine, certificate, _time, _more, parameters, flags, _reserved, out = arguments
+        engine, certificate, _time, more, parameters, flags, _reserved, out = arguments
+        self.judged.append((self._address(certificate), self._address(more)))
         asked = self._own("CHAIN_PARA *", parameters)
         usage = asked.RequestedUsage
         names = usage.Usage
@@ -362,6 +418,7 @@ class FakeSystem:
             self.misuses.append(f"policy {self._address(policy)} is not CERT_CHAIN_POLICY_SSL")
         asked = self._own("POLICY_PARA *", parameters)
         server = ffi.cast("SSL_POLICY *", asked.pvExtra)
+        self.roles.append(server.dwAuthType)
         has_name = server.pwszServerName != ffi.NULL
         self.policies.append((asked.dwFlags, server.fdwChecks, has_name))
         told = self._own("POLICY_STATUS *", status)

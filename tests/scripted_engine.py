@@ -169,6 +169,25 @@ class ScriptedEngine:
         info = self.info()
         return bytes(self._ffi.buffer(info.alpn, info.alpn_size))
 
+    def channel_binding(self, kind: int, capacity: int = 64) -> tuple[str, bytes]:
+        room = self._ffi.new("uint8_t[]", capacity)
+        result = self._lib.schan_engine_channel_binding(
+            self.handle, kind, room, capacity, self._size, self._err
+        )
+        return self._word(result), bytes(self._ffi.buffer(room, self._size[0]))
+
+    def export(self, label: bytes, size: int, context: bytes = b"") -> tuple[str, bytes]:
+        room, pinned = self._ffi.new("uint8_t[]", b"?" * size), self._ffi.from_buffer(context)
+        span = {"data": self._ffi.cast("uint8_t *", pinned), "size": len(context)}
+        result = self._lib.schan_engine_export(self.handle, label, span, room, size, self._err)
+        return self._word(result), bytes(self._ffi.buffer(room, size))
+
+    def sent(self) -> list[bytes]:
+        found: list[bytes] = []
+        while (span := self._lib.schan_engine_sent_certificate(self.handle, len(found))).size:
+            found.append(bytes(self._ffi.buffer(span.data, span.size)))
+        return found
+
     def certificate(self) -> bytes:
         span = self._lib.schan_engine_peer_certificate(self.handle)
         return bytes(self._ffi.buffer(span.data, span.size)) if span.size else b""
