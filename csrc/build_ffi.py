@@ -17,6 +17,7 @@ MODULE = "schannel_ffi._engine"
 SOURCES = [
     f"csrc/{name}.c"
     for name in (
+        "binding",
         "buffer",
         "certificate",
         "credential",

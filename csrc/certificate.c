@@ -1,5 +1,6 @@
 /*
- * certificate.c - names and validity of a certificate, for people to read
+ * certificate.c - names and validity of a certificate, for people to read; its public
+ * key, for pins
  */
 #include "schan_internal.h"
 
@@ -75,4 +76,30 @@ schan_result schan_certificate_validity(schan_library *library, schan_span der,
     *not_after = unix_seconds(certificate->pCertInfo->NotAfter);
     library->system->CertFreeCertificateContext(certificate);
     return SCHAN_OK;
+}
+
+/* RFC 5280, 4.1: Certificate ::= SEQUENCE { TBSCertificate ::= SEQUENCE { [0] version,
+ * serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo ... } ... } */
+schan_span schan_certificate_public_key(schan_span der)
+{
+    enum { version = 0xa0, integer = 0x02, sequence = 0x30 };
+    const schan_span none = {0};
+    schan__der element = {0};
+
+    if (!schan__der_enter(&der, sequence) || !schan__der_enter(&der, sequence)) {
+        return none;
+    }
+    if (der.size > 0 && der.data[0] == version && !schan__der_skip(&der, version)) {
+        return none;
+    }
+    if (!schan__der_skip(&der, integer)) {
+        return none;
+    }
+    for (int i = 0; i < 4; i++) { /* signature, issuer, validity, subject */
+        if (!schan__der_skip(&der, sequence)) {
+            return none;
+        }
+    }
+    return schan__der_next(&der, &element) && element.tag == sequence ? element.whole
+                                                                      : none;
 }

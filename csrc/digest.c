@@ -10,6 +10,8 @@ static const struct {
 } algorithms[] = {
     {SCHAN_SHA1, BCRYPT_SHA1_ALGORITHM, 20},
     {SCHAN_SHA256, BCRYPT_SHA256_ALGORITHM, 32},
+    {SCHAN_SHA384, BCRYPT_SHA384_ALGORITHM, 48},
+    {SCHAN_SHA512, BCRYPT_SHA512_ALGORITHM, 64},
 };
 
 static NTSTATUS hash(const schan_system *system, BCRYPT_ALG_HANDLE algorithm,

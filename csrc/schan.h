@@ -77,7 +77,9 @@ typedef enum schan_result {
     SCHAN_ERR_SOCKET = -9,           /* Winsock; status holds the WSA code */
     SCHAN_ERR_SYSTEM = -10,          /* another Windows call failed */
     SCHAN_ERR_MEMORY = -11,
-    SCHAN_ERR_MISUSE = -12 /* a call that the state does not allow */
+    SCHAN_ERR_MISUSE = -12,   /* a call that the state does not allow */
+    SCHAN_ERR_UNDEFINED = -13 /* this connection has no such value: a channel binding,
+                                 keying material */
 } schan_result;
 
 /* Filled by every failing call that takes one; the caller owns it. */
@@ -301,6 +303,38 @@ typedef struct schan_info {
 SCHAN_MUST_CHECK schan_result schan_engine_info(const schan_engine *engine,
                                                 schan_info *info, schan_error *err);
 
+typedef enum schan_channel_binding {
+    SCHAN_BINDING_SERVER_END_POINT = 1, /* "tls-server-end-point", RFC 5929, 4 */
+    SCHAN_BINDING_UNIQUE = 2,           /* "tls-unique", RFC 5929, 3 */
+    SCHAN_BINDING_EXPORTER = 3          /* "tls-exporter", RFC 9266 */
+} schan_channel_binding;
+
+/*
+ * Bytes that both ends of this connection know and no other connection has, without the
+ * type's name before them. At most 64 bytes. Legal from VERIFY on; trust it from OPEN
+ * on. Ask again after a renegotiation. Results:
+ * SCHAN_ERR_UNDEFINED: tls-unique under TLS 1.3 or of a resumed session (safe with the
+ *     extended master secret only, of which Windows does not tell: RFC 7627, 5.4), or
+ *     where Windows gives none; tls-exporter before TLS 1.3 (for the same reason);
+ *     tls-server-end-point of a certificate whose signature has no hash function.
+ * SCHAN_ERR_SSPI (SEC_E_UNSUPPORTED_FUNCTION: this Windows has none), SCHAN_ERR_SYSTEM,
+ * SCHAN_ERR_MISUSE (state; `capacity` too small), sticky errors.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_channel_binding(
+    schan_engine *engine, schan_channel_binding kind, uint8_t *data, size_t capacity,
+    size_t *size, schan_error *err);
+
+/*
+ * Fills `data` with `size` bytes of keying material (RFC 8446, 7.5) for a label of
+ * 1..249 ASCII characters, which should be registered, and a context of 0..65535 bytes
+ * (none and an empty one are the same). TLS 1.3 only, Windows 10 and later. Results: as
+ * schan_engine_channel_binding.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_export(schan_engine *engine,
+                                                  const char *label, schan_span context,
+                                                  uint8_t *data, size_t size,
+                                                  schan_error *err);
+
 /* ----------------------------------------------------------- verification */
 
 typedef enum schan_revocation {
@@ -395,7 +429,9 @@ schan_span schan_engine_sent_certificate(schan_engine *engine, size_t index);
 
 typedef enum schan_digest_algorithm {
     SCHAN_SHA1 = 1,
-    SCHAN_SHA256 = 2
+    SCHAN_SHA256 = 2,
+    SCHAN_SHA384 = 3,
+    SCHAN_SHA512 = 4
 } schan_digest_algorithm;
 
 /* X.500 name as text; `*size` counts wchar_t without the NUL, and tells the need when
@@ -410,7 +446,10 @@ SCHAN_MUST_CHECK schan_result schan_certificate_validity(schan_library *library,
                                                          int64_t *not_before,
                                                          int64_t *not_after,
                                                          schan_error *err);
-/* Digest by CNG: 20 bytes for SHA-1, 32 for SHA-256. */
+/* The DER of the SubjectPublicKeyInfo inside a certificate; borrowed from `der`. size 0
+ * when it is malformed. */
+schan_span schan_certificate_public_key(schan_span der);
+/* Digest by CNG: 20 bytes for SHA-1, 32 for SHA-256, 48 for SHA-384, 64 for SHA-512. */
 SCHAN_MUST_CHECK schan_result schan_digest(schan_library *library,
                                            schan_digest_algorithm algorithm,
                                            schan_span data, uint8_t *digest,
@@ -476,6 +515,15 @@ SCHAN_MUST_CHECK schan_result schan_socket_shutdown(schan_socket *self,
 /* Sends what is queued, a fatal alert for instance; also on a failed engine. */
 SCHAN_MUST_CHECK schan_result schan_socket_flush(schan_socket *self,
                                                  uint32_t timeout_ms, schan_error *err);
+/* As the functions of the engine, at any time and from any thread. */
+SCHAN_MUST_CHECK schan_result schan_socket_info(schan_socket *self, schan_info *info,
+                                                schan_error *err);
+SCHAN_MUST_CHECK schan_result schan_socket_channel_binding(
+    schan_socket *self, schan_channel_binding kind, uint8_t *data, size_t capacity,
+    size_t *size, schan_error *err);
+SCHAN_MUST_CHECK schan_result schan_socket_export(schan_socket *self, const char *label,
+                                                  schan_span context, uint8_t *data,
+                                                  size_t size, schan_error *err);
 size_t schan_socket_pending(schan_socket *self);
 /* Whether recv would return without waiting: data, close_notify, an error. A socket whose
    records were received already does not become readable for select. */

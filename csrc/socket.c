@@ -539,6 +539,37 @@ int schan_socket_has_unsent(schan_socket *self)
     return has_unsent;
 }
 
+schan_result schan_socket_info(schan_socket *self, schan_info *info, schan_error *err)
+{
+    lock(self);
+    schan_result result = schan_engine_info(self->engine, info, err);
+    unlock(self);
+    return result;
+}
+
+schan_result schan_socket_channel_binding(schan_socket *self,
+                                          schan_channel_binding kind, uint8_t *data,
+                                          size_t capacity, size_t *size,
+                                          schan_error *err)
+{
+    lock(self);
+    schan_result result =
+        schan_engine_channel_binding(self->engine, kind, data, capacity, size, err);
+    unlock(self);
+    return result;
+}
+
+schan_result schan_socket_export(schan_socket *self, const char *label,
+                                 schan_span context, uint8_t *data, size_t size,
+                                 schan_error *err)
+{
+    lock(self);
+    schan_result result =
+        schan_engine_export(self->engine, label, context, data, size, err);
+    unlock(self);
+    return result;
+}
+
 size_t schan_socket_pending(schan_socket *self)
 {
     lock(self);

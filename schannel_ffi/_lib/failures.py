@@ -30,6 +30,7 @@ _CLASSES: dict[str, type[errors.TLSError]] = {
     "SCHAN_ERR_SOCKET": errors.TLSError,
     "SCHAN_ERR_SYSTEM": errors.TLSError,
     "SCHAN_ERR_MISUSE": errors.TLSError,
+    "SCHAN_ERR_UNDEFINED": errors.TLSError,
 }
 
 _SENTENCES = {  # sentence, symbol, hint
@@ -44,6 +45,7 @@ _SENTENCES = {  # sentence, symbol, hint
         "",
     ),
     "SCHAN_ERR_MISUSE": ("the state of the connection does not allow this", "", ""),
+    "SCHAN_ERR_UNDEFINED": ("this connection has no such value", "undefined", ""),
     "SCHAN_ERR_PROTOCOL": (
         "the peer does not speak TLS here",
         "not_tls",
