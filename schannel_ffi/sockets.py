@@ -486,14 +486,90 @@ class TLSSocket:
             return self._engine.info()
 
     @property
+    def session_resumed(self) -> bool | None:
+        """Whether the handshake went on with an earlier session; None where Windows does not tell.
+
+        The certificate was verified again all the same, by the settings of this connection.
+
+        Source: Microsoft Learn, "SecPkgContext_SessionInfo".
+        """
+        return self._agreed().session_resumed
+
+    @property
+    def key_exchange(self) -> tuple[str, int]:
+        """The key exchange, as Windows names it ("ECDHE"), and its strength in bits.
+
+        "" and 0 where Windows does not tell.
+
+        Source: Microsoft Learn, "SecPkgContext_CipherInfo", "SecPkgContext_ConnectionInfo".
+        """
+        agreed = self._agreed()
+        return agreed.key_exchange, agreed.key_exchange_strength
+
+    def _agreed(self) -> _lib.Agreed:
+        with self._use.hold():
+            return self._engine.agreed()
+
+    def channel_binding(self, kind: str) -> bytes:
+        """Return bytes that both ends of this TLS connection know, to bind a login to it.
+
+        Does not wait. Ask again after a renegotiation.
+
+        Args:
+            kind: "tls-server-end-point", "tls-unique" or "tls-exporter".
+
+        Returns:
+            32, 48 or 64 bytes for tls-server-end-point (a digest of the server's certificate), 12
+            or more for tls-unique, 32 for tls-exporter; without the kind's name before them.
+
+        Raises:
+            ValueError: an unknown kind.
+            TLSError: this connection has none: tls-unique under TLS 1.3 or of a resumed session,
+                tls-exporter before TLS 1.3, a certificate signed without a hash function; or this
+                Windows has none (tls-exporter before Windows 10).
+
+        Source: RFC 5929; RFC 9266; Microsoft Learn, "QueryContextAttributes (Schannel)".
+        """
+        with self._use.hold():
+            return self._engine.channel_binding(kind)
+
+    def export_keying_material(
+        self, label: str, length: int, context: bytes | None = None
+    ) -> bytes:
+        """Return keys for another protocol, derived from this connection's. Does not wait.
+
+        Args:
+            label: 1..249 ASCII characters; registered ones begin with "EXPORTER".
+            length: 1..65535 bytes to return; the cipher suite may allow fewer.
+            context: 0..65535 bytes that are mixed in; None and b"" are the same.
+
+        Raises:
+            ValueError: an impossible label, length or context.
+            TLSError: not TLS 1.3, where alone this is safe; or a Windows before 10.
+
+        Source: RFC 8446, 7.5; Microsoft Learn, "SecPkgContext_KeyingMaterialInfo".
+        """
+        with self._use.hold():
+            return self._engine.export(label, length, bytes(context or b""))
+
+    @property
     def peer_certificates(self) -> tuple[Certificate, ...]:
-        """The peer's chain as Windows built it, its own first; that one alone if unverified."""
-        chain = self._chain
-        if not chain:
-            with self._use.hold():
-                own = self._engine.peer_certificate()
-            chain = (own,) if own else ()
-        return tuple(_lib.describe_certificate(der) for der in chain)
+        """The certificates the peer sent: its own first, then each one's issuer, then the rest.
+
+        Windows forgets the order on the wire; this is the one of RFC 8446, 4.4.2. () when it sent
+        none. What was trusted stands in `verified_chain`.
+        """
+        with self._use.hold():
+            sent = self._engine.sent_certificates()
+        return tuple(_lib.describe_certificate(der) for der in sent)
+
+    @property
+    def verified_chain(self) -> tuple[Certificate, ...]:
+        """The chain that was verified, as Windows built it: the peer's own to the trust anchor.
+
+        () with `insecure_skip_verify`.
+        """
+        return tuple(_lib.describe_certificate(der) for der in self._chain)
 
     def getpeercert(self, binary_form: bool = True) -> bytes | None:  # noqa: FBT001, FBT002 - as ssl.SSLSocket
         """Return the peer's own certificate, DER; False is OpenSSL's own format: not here."""

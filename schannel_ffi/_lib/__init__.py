@@ -9,6 +9,7 @@
 from schannel_ffi._lib.binding import require
 from schannel_ffi._lib.connection import Connection, Outgoing, writable_buffer
 from schannel_ffi._lib.failures import is_between_records
+from schannel_ffi._lib.info import Agreed
 from schannel_ffi._lib.shared import system_table_default, use_function_table, use_system_table
 from schannel_ffi._lib.sspi import FunctionTable, describe_status
 from schannel_ffi._lib.verification import Verification, certificate_failure
@@ -16,6 +17,7 @@ from schannel_ffi._lib.winsock import refuse_at_once
 from schannel_ffi._lib.x509 import describe_certificate, digest
 
 __all__ = [
+    "Agreed",
     "Connection",
     "FunctionTable",
     "Outgoing",

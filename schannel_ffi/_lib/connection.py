@@ -7,7 +7,8 @@ from typing import Any
 
 from schannel_ffi._lib.binding import Buffer, require
 from schannel_ffi._lib.failures import check, failure
-from schannel_ffi._lib.shared import VERSION_OF_BIT, credential_for, protocol_bits
+from schannel_ffi._lib.info import Agreed, agreed, channel_binding, exported, sent_certificates
+from schannel_ffi._lib.shared import credential_for, protocol_bits
 from schannel_ffi.config import TLSConfig, TLSVersion
 from schannel_ffi.server_name import ServerName
 
@@ -157,20 +158,24 @@ class Connection:
 
     def info(self) -> tuple[TLSVersion | None, str, int, bytes | None]:
         """Return version, cipher suite, cipher strength in bits, and the ALPN protocol."""
-        info, err = self._ffi.new("schan_info *"), self._ffi.new("schan_error *")
-        check(
-            self._lib.schan_engine_info(self.engine(), info, err),
-            "asking for the connection's properties",
-            err,
-        )
-        alpn = bytes(self._ffi.buffer(info.alpn, info.alpn_size)) if info.alpn_size else None
-        suite = self._ffi.string(info.cipher_suite)
-        return VERSION_OF_BIT.get(info.protocol), suite, int(info.cipher_strength), alpn
+        found = self.agreed()
+        return found.version, found.cipher_suite, found.cipher_strength, found.alpn
 
-    def peer_certificate(self) -> bytes:
-        """Return the peer's own certificate, DER; b"" when it sent none."""
-        span = self._lib.schan_engine_peer_certificate(self.engine())
-        return bytes(self._ffi.buffer(span.data, span.size)) if span.size else b""
+    def agreed(self) -> Agreed:
+        """Return all that the handshake agreed on."""
+        return agreed(self._lib.schan_socket_info, self._socket)
+
+    def channel_binding(self, kind: str) -> bytes:
+        """Return a channel binding."""
+        return channel_binding(self._lib.schan_socket_channel_binding, self._socket, kind)
+
+    def export(self, label: str, length: int, context: bytes) -> bytes:
+        """Return keying material."""
+        return exported(self._lib.schan_socket_export, self._socket, label, length, context)
+
+    def sent_certificates(self) -> tuple[bytes, ...]:
+        """Return the certificates the peer sent, DER, its own first."""
+        return sent_certificates(self.engine())
 
 
 class Outgoing:
