@@ -360,7 +360,8 @@ typedef enum schan_reason {
     SCHAN_REASON_WEAK = 13,
     SCHAN_REASON_NO_CERTIFICATE = 14,
     SCHAN_REASON_TIMED_OUT = 15,
-    SCHAN_REASON_OTHER = 16
+    SCHAN_REASON_OTHER = 16,
+    SCHAN_REASON_PIN_MISMATCH = 17
 } schan_reason;
 
 typedef struct schan_verify_config {
@@ -370,6 +371,14 @@ typedef struct schan_verify_config {
     schan_revocation revocation;
     uint32_t url_timeout_ms; /* for everything Windows fetches on the way: CRL, OCSP,
                                 intermediates */
+    int cache_only; /* nothing is fetched: only what the machine has, and the stapled OCSP
+                       response, counts */
+    int peer_is_client;      /* clientAuth instead of serverAuth, and no name */
+    const uint8_t *pins; /* SHA-256 of a SubjectPublicKeyInfo, 32 bytes each: the peer's
+                            own certificate must have one of these keys besides */
+    size_t pin_count;    /* 0: any key */
+    int pins_only; /* neither chain nor name is judged: the key alone says who the peer
+                      is */
 } schan_verify_config;
 
 typedef struct schan_verdict {

@@ -12,9 +12,11 @@
  *
  * What the chain says is judged in this order: trust bits of the chain (B42: Wine's
  * policy overlooks a partial chain), then Windows' SSL policy without a name, then the
- * name by our own matcher (B40). A trust bit without a row fails.
+ * name by our own matcher (B40), then the pins. A trust bit without a row fails.
  */
 #include "schan_internal.h"
+
+enum { pin_size = 32 }; /* SHA-256 */
 
 struct schan_verification {
     volatile LONG references;
@@ -26,6 +28,11 @@ struct schan_verification {
     size_t ip_size;
     schan_revocation revocation;
     uint32_t url_timeout_ms;
+    bool cache_only;
+    bool peer_is_client;
+    bool pins_only;
+    uint8_t *pins;
+    size_t pin_count;
 
     SRWLOCK lock; /* around is_done; the rest is the job's until then */
     CONDITION_VARIABLE done;
@@ -158,7 +165,7 @@ static schan_reason refine(schan_reason reason, PCCERT_CHAIN_CONTEXT chain,
 static void judge_trust(const schan_verification *job, PCCERT_CHAIN_CONTEXT chain,
                         schan_verdict *verdict)
 {
-    DWORD bits = chain->TrustStatus.dwErrorStatus & ~tolerated_bits(job);
+    DWORD bits = chain->TrustStatus.dwErrorStatus & ~tolerated_bits(job); /* B42 */
     const trust_row *row = find_trust_row(bits);
 
     verdict->trust_status = chain->TrustStatus.dwErrorStatus;
@@ -178,21 +185,21 @@ static void judge_trust(const schan_verification *job, PCCERT_CHAIN_CONTEXT chai
 static const DWORD ignore_revocation = 0x00000080;
 static const DWORD ignore_name = 0x00001000;
 
-/* Windows' own rules for TLS servers, without a name; revocation has been judged by the
+/* Windows' own rules for TLS, without a name (B40); revocation has been judged by the
  * bits. */
 static void judge_policy(const schan_verification *job, PCCERT_CHAIN_CONTEXT chain,
                          schan_verdict *verdict)
 {
-    HTTPSPolicyCallbackData server = {0};
+    HTTPSPolicyCallbackData peer = {0};
     CERT_CHAIN_POLICY_PARA parameters = {0};
     CERT_CHAIN_POLICY_STATUS status = {0};
 
-    server.cbStruct = sizeof(server);
-    server.dwAuthType = AUTHTYPE_SERVER;
-    server.fdwChecks = ignore_revocation | ignore_name;
+    peer.cbStruct = sizeof(peer);
+    peer.dwAuthType = job->peer_is_client ? AUTHTYPE_CLIENT : AUTHTYPE_SERVER;
+    peer.fdwChecks = ignore_revocation | ignore_name; /* B40 */
     parameters.cbSize = sizeof(parameters);
     parameters.dwFlags = CERT_CHAIN_POLICY_IGNORE_ALL_REV_UNKNOWN_FLAGS;
-    parameters.pvExtraPolicyPara = &server;
+    parameters.pvExtraPolicyPara = &peer;
     status.cbSize = sizeof(status);
     if (!job->library->system->CertVerifyCertificateChainPolicy(
             CERT_CHAIN_POLICY_SSL, chain, &parameters, &status)) {
@@ -221,10 +228,43 @@ static void judge_name(const schan_verification *job, schan_verdict *verdict)
             names.size = info->rgExtension[i].Value.cbData;
         }
     }
-    if (!schan_host_name_matches(names, job->host_name, address)) {
+    if (!schan_host_name_matches(names, job->host_name, address)) { /* B40 */
         verdict->reason = SCHAN_REASON_NAME_MISMATCH;
         verdict->status = CERT_E_CN_NO_MATCH;
         verdict->failing_index = 0;
+    }
+}
+
+static bool is_pinned(const schan_verification *job, const uint8_t *digest)
+{
+    for (size_t i = 0; i < job->pin_count; i++) {
+        if (memcmp(job->pins + i * pin_size, digest, pin_size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* B46: the key of the peer's own certificate, whatever the chain. */
+static void judge_pins(const schan_verification *job, schan_verdict *verdict)
+{
+    schan_span der = {job->certificate->pbCertEncoded, job->certificate->cbCertEncoded};
+    schan_span key = schan_certificate_public_key(der);
+    uint8_t digest[pin_size] = {0};
+    size_t size = 0;
+    schan_error err = {0};
+
+    if (job->pin_count == 0) {
+        return;
+    }
+    schan_result result = schan_digest(job->library, SCHAN_SHA256, key, digest,
+                                       sizeof(digest), &size, &err);
+    if (result != SCHAN_OK) {
+        verdict->reason = SCHAN_REASON_OTHER;
+        verdict->status = err.status != 0 ? err.status : TRUST_E_FAIL;
+    } else if (key.size == 0 || !is_pinned(job, digest)) { /* B46 */
+        verdict->reason = SCHAN_REASON_PIN_MISMATCH;
+        verdict->status = CRYPT_E_HASH_VALUE;
     }
 }
 
@@ -241,22 +281,27 @@ static const struct {
                                     CERT_CHAIN_REVOCATION_ACCUMULATIVE_TIMEOUT},
 };
 
-static DWORD chain_flags(schan_revocation revocation)
+static DWORD chain_flags(const schan_verification *job)
 {
+    const DWORD offline = CERT_CHAIN_CACHE_ONLY_URL_RETRIEVAL |
+                          CERT_CHAIN_REVOCATION_CHECK_CACHE_ONLY; /* B44, B86 */
+    const DWORD more = job->cache_only ? offline : 0;
+
     for (size_t i = 0; i < sizeof(revocation_flags) / sizeof(revocation_flags[0]);
          i++) {
-        if (revocation_flags[i].revocation == revocation) {
-            return revocation_flags[i].flags;
+        if (revocation_flags[i].revocation == job->revocation) {
+            return revocation_flags[i].flags | more;
         }
     }
-    return CERT_CHAIN_REVOCATION_CHECK_CHAIN_EXCLUDE_ROOT;
+    return CERT_CHAIN_REVOCATION_CHECK_CHAIN_EXCLUDE_ROOT | more;
 }
 
 static schan_verdict judge_with(const schan_verification *job, HCERTCHAINENGINE engine,
                                 PCCERT_CHAIN_CONTEXT *chain)
 {
     char server_auth[] = szOID_PKIX_KP_SERVER_AUTH;
-    LPSTR usages[] = {server_auth};
+    char client_auth[] = szOID_PKIX_KP_CLIENT_AUTH;
+    LPSTR usages[] = {job->peer_is_client ? client_auth : server_auth}; /* B43 */
     CERT_CHAIN_PARA parameters = {0};
     schan_verdict verdict = {0};
 
@@ -268,7 +313,7 @@ static schan_verdict judge_with(const schan_verification *job, HCERTCHAINENGINE 
     *chain = NULL;
     if (!job->library->system->CertGetCertificateChain(
             engine, job->certificate, NULL, job->certificate->hCertStore, &parameters,
-            chain_flags(job->revocation), NULL, chain) ||
+            chain_flags(job), NULL, chain) ||
         *chain == NULL) {
         verdict.reason = SCHAN_REASON_OTHER;
         verdict.status = GetLastError() != 0 ? (int32_t)GetLastError() : TRUST_E_FAIL;
@@ -298,7 +343,7 @@ static bool is_about_the_root(const schan_verdict *verdict)
 
 /* With anchors of the caller's besides the machine's, either will do; if neither does, the
    caller's own tell why. */
-static void judge(schan_verification *job)
+static void judge_chain(schan_verification *job)
 {
     PCCERT_CHAIN_CONTEXT chain = NULL;
 
@@ -322,6 +367,16 @@ static void judge(schan_verification *job)
     }
 }
 
+static void judge(schan_verification *job)
+{
+    if (!job->pins_only) {
+        judge_chain(job);
+    }
+    if (job->verdict.reason == SCHAN_REASON_NONE) {
+        judge_pins(job, &job->verdict);
+    }
+}
+
 static void CALLBACK run_job(PTP_CALLBACK_INSTANCE instance, void *parameter)
 {
     schan_verification *job = parameter;
@@ -335,9 +390,22 @@ static void CALLBACK run_job(PTP_CALLBACK_INSTANCE instance, void *parameter)
     schan_verification_free(job);
 }
 
-static schan_result copy_reference(schan_verification *job,
-                                   const schan_verify_config *config, schan_error *err)
+static schan_result copy(void **to, const void *from, size_t size, schan_error *err)
 {
+    *to = schan__allocate(size);
+    if (*to == NULL) {
+        return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
+    }
+    memcpy(*to, from, size);
+    return SCHAN_OK;
+}
+
+static schan_result copy_name(schan_verification *job,
+                              const schan_verify_config *config, schan_error *err)
+{
+    if (job->peer_is_client) { /* a client is no host */
+        return SCHAN_OK;
+    }
     if (config->ip_address.size > sizeof(job->ip_address)) {
         return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
     }
@@ -349,12 +417,22 @@ static schan_result copy_reference(schan_verification *job,
         return SCHAN_OK;
     }
     size_t size = (wcslen(config->host_name) + 1) * sizeof(wchar_t);
-    job->host_name = schan__allocate(size);
-    if (job->host_name == NULL) {
-        return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
+    return copy((void **)&job->host_name, config->host_name, size, err);
+}
+
+static schan_result copy_pins(schan_verification *job,
+                              const schan_verify_config *config, schan_error *err)
+{
+    job->pins_only = config->pins_only != 0;
+    if ((job->pins_only && config->pin_count == 0) ||
+        config->pin_count > SIZE_MAX / pin_size) {
+        return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
     }
-    memcpy(job->host_name, config->host_name, size);
-    return SCHAN_OK;
+    if (config->pin_count == 0) {
+        return SCHAN_OK;
+    }
+    job->pin_count = config->pin_count;
+    return copy((void **)&job->pins, config->pins, config->pin_count * pin_size, err);
 }
 
 static schan_result start(schan_verification *job, schan_error *err)
@@ -362,6 +440,11 @@ static schan_result start(schan_verification *job, schan_error *err)
     if (job->certificate == NULL) {
         job->verdict.reason = SCHAN_REASON_NO_CERTIFICATE;
         job->verdict.status = SEC_E_NO_CREDENTIALS;
+        job->is_done = true;
+        return SCHAN_OK;
+    }
+    if (job->pins_only) { /* nothing of that can block */
+        judge(job);
         job->is_done = true;
         return SCHAN_OK;
     }
@@ -393,11 +476,18 @@ schan_result schan_verification_new(schan_verification **out, schan_engine *engi
     job->trust = schan__trust_share(trust);
     job->revocation = config->revocation;
     job->url_timeout_ms = config->url_timeout_ms;
+    job->cache_only = config->cache_only != 0;
+    job->peer_is_client = config->peer_is_client != 0;
     if (engine->peer != NULL) {
+        /* B15: this very context has the stapled answer; B39: and the store of what was
+         * sent along */
         job->certificate =
             job->library->system->CertDuplicateCertificateContext(engine->peer);
     }
-    schan_result result = copy_reference(job, config, err);
+    schan_result result = copy_name(job, config, err);
+    if (result == SCHAN_OK) {
+        result = copy_pins(job, config, err);
+    }
     if (result == SCHAN_OK) {
         result = start(job, err);
     }
@@ -421,6 +511,7 @@ void schan_verification_free(schan_verification *job)
         job->library->system->CertFreeCertificateContext(job->certificate);
     }
     schan__release(job->host_name);
+    schan__release(job->pins);
     schan_trust_free(job->trust);
     schan_library_free(job->library);
     schan__release(job);

@@ -52,6 +52,8 @@ class Certificate:
         not_after: valid until, UTC.
         sha1: thumbprint, 40 hexadecimal digits; what Windows' own dialogs show.
         sha256: thumbprint, 64 hexadecimal digits.
+        pin: the key, as `TLSConfig.pins` takes it: "sha256/" and 44 characters; a certificate that
+            is renewed with the same key keeps it.
     """
 
     der: bytes
@@ -61,6 +63,7 @@ class Certificate:
     not_after: datetime.datetime
     sha1: str
     sha256: str
+    pin: str = ""
 
     def __repr__(self) -> str:
         """Return subject and thumbprint: the bytes would hide them."""

@@ -87,7 +87,7 @@ class Findings:
         self.address = str(sock.getpeername()[0])
         self.cipher_suite, self.version, self.bits = sock.cipher()
         self.alpn = sock.alpn_protocol
-        self.chain = sock.peer_certificates
+        self.chain = sock.verified_chain or sock.peer_certificates
 
 
 def probe(request: Request, output: Output) -> int:
@@ -222,6 +222,8 @@ def _describe_certificate(certificate: Certificate, now: datetime.datetime) -> I
     yield f"              {_validity(certificate, now)}"
     yield f"  SHA-1       {certificate.sha1}"
     yield f"  SHA-256     {certificate.sha256}"
+    if certificate.pin:
+        yield f"  pin         {certificate.pin}"
 
 
 def _time(when: datetime.datetime) -> str:

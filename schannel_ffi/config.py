@@ -6,6 +6,8 @@ keeps those by value.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import enum
 import os
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ __all__ = ["Revocation", "TLSConfig", "TLSVersion", "TrustStore"]
 
 MAX_ALPN_NAME = 255  # RFC 7301, 3.1
 MAX_ALPN_LIST = 65_535
+PIN_PREFIX = "sha256/"
+SHA256_BYTES = 32
 MIN_TIMEOUT, MAX_TIMEOUT = 0.001, 86_400.0  # Windows counts milliseconds, and takes 0 for its own
 
 
@@ -109,14 +113,19 @@ class TLSConfig:
         trust: what the peer's certificate chain may end in.
         revocation: whether revoked certificates are looked for.
         revocation_timeout: seconds for all that Windows fetches while it builds the chain (lists,
-            OCSP, intermediates).
+            OCSP, intermediates). When they are over, only what the machine has already counts.
         minimum_version: nothing older is offered or accepted.
         maximum_version: nothing newer is offered or accepted; None: the newest that Windows has.
         alpn_protocols: names to offer, most wanted first, as str (ASCII) or bytes.
+        pins: keys of which the peer's own certificate must have one, besides all else: "sha256/"
+            and the base64 of the SHA-256 of its SubjectPublicKeyInfo (`Certificate.pin`, RFC 7469,
+            2.4; what curl's --pinnedpubkey takes, with one slash). The keys of its issuers do not
+            count. Pin the key that comes next as well, or its first day locks you out. Pins hold
+            with `insecure_skip_verify`, too: then the key alone says who the peer is.
         require_close_notify: an end of TCP without close_notify raises `TruncatedStream`; otherwise
             it is taken for the end of the stream when it falls between two records.
-        insecure_skip_verify: accept any certificate for any name. Whoever sits on the way can read
-            and change all.
+        insecure_skip_verify: accept any certificate for any name. Without `pins`, whoever sits on
+            the way can read and change all.
         insecure_weak_crypto: do not ask Windows to leave out algorithms that it counts as weak.
     """
 
@@ -126,6 +135,7 @@ class TLSConfig:
     minimum_version: TLSVersion = TLSVersion.TLSv1_2
     maximum_version: TLSVersion | None = None
     alpn_protocols: tuple[str | bytes, ...] = ()
+    pins: tuple[str, ...] = ()
     require_close_notify: bool = True
     insecure_skip_verify: bool = False
     insecure_weak_crypto: bool = False
@@ -134,13 +144,17 @@ class TLSConfig:
         """Check what can be checked before a connection is made.
 
         Raises:
-            ValueError: an empty version range, a malformed ALPN name, an impossible time.
-            TypeError: a single ALPN name instead of a sequence.
+            ValueError: an empty version range, a malformed ALPN name or pin, an impossible time.
+            TypeError: a single ALPN name or pin instead of a sequence.
         """
         names: object = self.alpn_protocols
         if isinstance(names, str | bytes):
             raise TypeError('alpn_protocols is a sequence of names: ("h2",)')
+        pins: object = self.pins
+        if isinstance(pins, str | bytes):
+            raise TypeError('pins is a sequence: ("sha256/...",)')
         object.__setattr__(self, "alpn_protocols", tuple(self.alpn_protocols))
+        object.__setattr__(self, "pins", tuple(self.pins))
         if self.maximum_version is not None and self.maximum_version < self.minimum_version:
             raise ValueError(
                 f"maximum_version {self.maximum_version} is below {self.minimum_version}"
@@ -148,6 +162,11 @@ class TLSConfig:
         if not MIN_TIMEOUT <= self.revocation_timeout <= MAX_TIMEOUT:
             raise ValueError(f"revocation_timeout is {MIN_TIMEOUT}..{MAX_TIMEOUT} seconds")
         self.alpn_wire_format()
+        self.pin_digests()
+
+    def pin_digests(self) -> tuple[bytes, ...]:
+        """Return what is behind the pins: 32 bytes each."""
+        return tuple(_pin_digest(pin) for pin in self.pins)
 
     def versions(self) -> tuple[TLSVersion, ...]:
         """Return the versions of the range, oldest first."""
@@ -171,3 +190,13 @@ class TLSConfig:
         if len(wire) > MAX_ALPN_LIST:
             raise ValueError("the ALPN protocol names are too long together")
         return wire
+
+
+def _pin_digest(pin: str) -> bytes:
+    prefix, text = str(pin)[: len(PIN_PREFIX)], str(pin)[len(PIN_PREFIX) :]
+    digest = b""
+    with contextlib.suppress(ValueError):
+        digest = base64.b64decode(text, validate=True)
+    if prefix != PIN_PREFIX or len(digest) != SHA256_BYTES:
+        raise ValueError(f"a pin is {PIN_PREFIX!r} and the base64 of 32 bytes, not {pin!r}")
+    return digest

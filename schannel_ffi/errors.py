@@ -125,6 +125,7 @@ class CertificateReason(str, enum.Enum):
     NO_CERTIFICATE = "no certificate"
     TIMED_OUT = "timed out"
     OTHER = "other"
+    PIN_MISMATCH = "pin mismatch"
 
     def __str__(self) -> str:
         """Return the words."""

@@ -179,7 +179,7 @@ class TLSSocket:
 
     def _begin(self, connection: _lib.Connection, name: ServerName | None, deadline: float) -> None:
         self._use.wait(connection.handshake, deadline, "TLS handshake")
-        if self._config.insecure_skip_verify:
+        if self._config.insecure_skip_verify and not self._config.pins:
             connection.accept()
             return
         verification = _lib.Verification(connection, self._config, name)
@@ -190,7 +190,8 @@ class TLSSocket:
             connection.accept()
             return
         connection.refuse(verdict)
-        raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, self._chain)
+        chain = self._chain or connection.sent_certificates()[:1]
+        raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, chain)
 
     @property
     def _engine(self) -> _lib.Connection:

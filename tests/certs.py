@@ -25,7 +25,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+)
 
 HOST = "server.test"
 IDN_HOST = "bücher.test"
@@ -257,6 +261,17 @@ class Certificates:
     def weak_key(self) -> Identity:
         return self._odd(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
 
+    def fetching(self, url: str) -> Identity:
+        """Names `url` wherever a client may want to fetch: CRL, OCSP, and its own issuer."""
+        name = x509.UniformResourceIdentifier(url)
+        points = [x509.DistributionPoint([name], None, None, None)]
+        access = [
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name),
+            x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, name),
+        ]
+        extensions = [x509.CRLDistributionPoints(points), x509.AuthorityInformationAccess(access)]
+        return self._odd(ordinary=extensions)
+
     # --- how they are made -------------------------------------------------------------------
 
     @cached_property
@@ -292,9 +307,12 @@ class Certificates:
         names: Sequence[x509.GeneralName] = (x509.DNSName(HOST),),
         usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
         extensions: Sequence[x509.ExtensionType] = (),
+        ordinary: Sequence[x509.ExtensionType] = (),
     ) -> Identity:
         key, issuer = key or _new_key(), issuer or self.root
-        leaf = _build(HOST, key, issuer, names=names, usages=usages, critical=extensions)
+        leaf = _build(
+            HOST, key, issuer, names=names, usages=usages, critical=extensions, ordinary=ordinary
+        )
         return Identity(_pem(leaf, *issuer.chain), _key_pem(key), self.ca.cert_pem.bytes())
 
     def _constrained_to(self, domain: str) -> Identity:
@@ -314,6 +332,7 @@ def _build(
     names: Sequence[x509.GeneralName] = (),
     usages: Sequence[x509.ObjectIdentifier] = (),
     critical: Sequence[x509.ExtensionType] = (),
+    ordinary: Sequence[x509.ExtensionType] = (),
     is_ca: bool = False,
 ) -> x509.Certificate:
     """Build a certificate; without an issuer it signs itself."""
@@ -340,6 +359,8 @@ def _build(
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     for extension in critical:
         builder = builder.add_extension(extension, critical=True)
+    for extension in ordinary:
+        builder = builder.add_extension(extension, critical=False)
     return _until_plain(
         lambda: builder.sign(signer, hashes.SHA256()),
         lambda certificate: trustme.Blob(_pem(certificate)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -9,6 +10,7 @@ from schannel_ffi._lib.binding import require
 from schannel_ffi._lib.failures import check
 from schannel_ffi._lib.shared import library
 from schannel_ffi.certificates import Certificate
+from schannel_ffi.config import PIN_PREFIX
 
 
 def describe_certificate(der: bytes) -> Certificate:
@@ -32,7 +34,19 @@ def describe_certificate(der: bytes) -> Certificate:
         not_after=_utc(times[1]),
         sha1=digest("sha1", der).hex(),
         sha256=digest("sha256", der).hex(),
+        pin=pin_of(der),
     )
+
+
+def pin_of(der: bytes) -> str:
+    """Return "sha256/" and the digest of a certificate's public key in base64; "" if malformed."""
+    ffi, lib = require()
+    pinned = ffi.from_buffer("uint8_t[]", der)
+    span = lib.schan_certificate_public_key({"data": pinned, "size": len(pinned)})
+    if not span.size:
+        return ""
+    key = digest("sha256", bytes(ffi.buffer(span.data, span.size)))
+    return PIN_PREFIX + binascii.b2a_base64(key, newline=False).decode("ascii")
 
 
 def _name(span: dict[str, Any], which: int) -> str:
@@ -58,9 +72,9 @@ def _utc(seconds: int) -> datetime:
 
 
 def digest(algorithm: str, data: bytes) -> bytes:
-    """Return the "sha1" or "sha256" digest, by CNG."""
+    """Return the "sha1", "sha256", "sha384" or "sha512" digest, by CNG."""
     ffi, lib = require()
-    number = {"sha1": lib.SCHAN_SHA1, "sha256": lib.SCHAN_SHA256}[algorithm]
+    number = getattr(lib, f"SCHAN_{algorithm.upper()}")
     pinned = ffi.from_buffer("uint8_t[]", data)
     out, size, err = ffi.new("uint8_t[64]"), ffi.new("size_t *"), ffi.new("schan_error *")
     span = {"data": pinned, "size": len(pinned)}
