@@ -18,8 +18,10 @@ SOURCES = [
     f"csrc/{name}.c"
     for name in (
         "binding",
+        "alert",
         "buffer",
         "certificate",
+        "client_hello",
         "credential",
         "der",
         "digest",
@@ -31,6 +33,8 @@ SOURCES = [
         "peer",
         "provider",
         "record",
+        "renegotiation",
+        "security_context",
         "socket",
         "status",
         "store",

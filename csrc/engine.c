@@ -11,6 +11,7 @@
  *   spill      application data that came together with a post-handshake message; older
  *              than anything in incoming
  *   outgoing   tokens and records, in the order in which they must leave
+ *   held       the token that shows our identity, while the peer is not verified (B85)
  *
  * Always true here:
  *   - the first failure is kept and every later call returns it; application data that
@@ -83,18 +84,42 @@ static schan_result copy_server_name(schan_engine *engine, const wchar_t *name,
     return SCHAN_OK;
 }
 
+/* A setting of the other role is a mistake that would else stay unseen. */
+static bool fits_role(const schan_engine_config *config, bool is_server)
+{
+    bool is_known = (config->renegotiation == SCHAN_RENEGOTIATION_NEVER ||
+                     config->renegotiation == SCHAN_RENEGOTIATION_ALLOW) &&
+                    config->client_authentication >= SCHAN_CLIENT_AUTH_NONE &&
+                    config->client_authentication <= SCHAN_CLIENT_AUTH_REQUIRED;
+    bool is_for_server = config->client_authentication != SCHAN_CLIENT_AUTH_NONE;
+    bool is_for_client = config->renegotiation != SCHAN_RENEGOTIATION_NEVER ||
+                         config->asks_for_credential != 0;
+
+    return is_known && !(is_server ? is_for_client : is_for_server);
+}
+
 schan_result schan_engine_new(schan_engine **out, schan_credential *credential,
                               const schan_engine_config *config, schan_error *err)
 {
     *out = NULL;
+    if (!fits_role(config, credential->is_server)) {
+        return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
+    }
     schan_engine *engine = schan__allocate(sizeof(*engine));
     if (engine == NULL) {
         return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
     }
     engine->credential = schan__credential_share(credential);
     engine->library = credential->library;
+    engine->is_server = credential->is_server;
     engine->protocols = config->protocols;
+    engine->may_renegotiate = config->renegotiation == SCHAN_RENEGOTIATION_ALLOW;
+    engine->asks_for_credential =
+        config->asks_for_credential != 0 && credential->identity == NULL;
+    engine->client_authentication = config->client_authentication;
+    engine->resumption_is_off = credential->is_server && credential->resumption_is_off;
     engine->peeked_alert = -1;
+    engine->sent_alert = -1;
     schan_result result = copy_server_name(engine, config->server_name, err);
     if (result == SCHAN_OK) {
         result = make_alpn_offer(engine, config, err);
@@ -113,17 +138,18 @@ void schan_engine_free(schan_engine *engine)
         return;
     }
     schan__peer_release(engine);
-    if (engine->has_handle) { /* before the credential (B71) */
-        schan__sspi_enter(engine->library, true);
-        engine->library->sspi->DeleteSecurityContext(&engine->handle);
-        schan__sspi_leave(engine->library, true);
-    }
+    schan__sspi_free_issuers(engine);
+    schan__sspi_delete(engine); /* before the credential (B71) */
     schan__buffer_free(&engine->incoming);
     schan__buffer_free(&engine->outgoing);
     schan__buffer_free(&engine->spill);
+    schan__buffer_free(&engine->held);
     schan__release(engine->alpn_offer);
     schan__release(engine->server_name);
     schan_credential_free(engine->credential);
+    for (size_t i = 0; i < SCHAN__MOST_CHOICES; i++) {
+        schan_credential_free(engine->earlier[i]);
+    }
     schan__release(engine);
 }
 
@@ -187,21 +213,6 @@ schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_
     return SCHAN_OK;
 }
 
-/* B30: SSPI tells no more than "illegal message"; an alert in the clear says why. */
-static void peek_alert(schan_engine *engine, size_t size, uint8_t type)
-{
-    enum { level_fatal = 2, plain_alert_size = SCHAN__RECORD_HEADER + 2 };
-    const uint8_t *record = schan__buffer_head(&engine->incoming) + engine->claimed;
-
-    if (type == SCHAN__TYPE_ALERT && size - engine->claimed == plain_alert_size) {
-        uint8_t level = record[SCHAN__RECORD_HEADER];
-        uint8_t description = record[SCHAN__RECORD_HEADER + 1];
-        if (level == level_fatal || description == 0) {
-            engine->peeked_alert = description;
-        }
-    }
-}
-
 schan_result schan_engine_feed(schan_engine *engine, const void *data, size_t size,
                                schan_error *err)
 {
@@ -242,16 +253,36 @@ schan_result schan__engine_advance(schan_engine *engine, schan__step *step,
     size_t size = 0;
     uint8_t type = 0;
 
+    if (engine->wants_credential) {
+        return SCHAN_WANT_CREDENTIAL; /* B93 */
+    }
     schan_result result = schan__engine_next_input(engine, &size, &type, err);
     if (result != SCHAN_OK) {
         return result;
     }
     if (size > most_handshake_bytes) {
-        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, SEC_E_ILLEGAL_MESSAGE,
-                                  NULL, err);
+        return schan__engine_fail_because(engine, SCHAN_ERR_HANDSHAKE,
+                                          SEC_E_ILLEGAL_MESSAGE, NULL,
+                                          SCHAN_CAUSE_LARGE_HANDSHAKE, err);
     }
-    peek_alert(engine, size, type);
+    schan__alert_peek(engine, size, type);
     return schan__handshake_step(engine, size, step, err);
+}
+
+/* A server whose client has shown no certificate: nobody is there to be judged (B78). */
+static schan_result open_without_verdict(schan_engine *engine, schan_error *err)
+{
+    bool is_tls13 = engine->info.protocol == SCHAN_TLS_1_3;
+
+    if (engine->client_authentication != SCHAN_CLIENT_AUTH_REQUIRED) {
+        engine->state = SCHAN_STATE_OPEN;
+        return SCHAN_OK;
+    }
+    (void)schan__alert_send(engine, is_tls13 ? SCHAN__ALERT_CERTIFICATE_REQUIRED
+                                             : SCHAN__ALERT_HANDSHAKE_FAILURE);
+    return schan__engine_fail_because(engine, SCHAN_ERR_CERTIFICATE,
+                                      SEC_E_NO_CREDENTIALS, NULL,
+                                      SCHAN_CAUSE_NO_CLIENT_CERTIFICATE, err);
 }
 
 static schan_result continue_handshake(schan_engine *engine, schan_error *err)
@@ -269,8 +300,25 @@ static schan_result continue_handshake(schan_engine *engine, schan_error *err)
     if (result != SCHAN_OK) {
         return result;
     }
+    bool has_shown_nothing =
+        engine->peer == NULL || engine->client_authentication == SCHAN_CLIENT_AUTH_NONE;
+    if (engine->is_server && has_shown_nothing) {
+        return open_without_verdict(engine, err);
+    }
     engine->state = SCHAN_STATE_VERIFY;
     return SCHAN_WANT_VERIFY;
+}
+
+/* A server says nothing before its client has (B76). */
+static schan_result begin_handshake(schan_engine *engine, schan_error *err)
+{
+    schan_result result =
+        engine->is_server ? SCHAN_OK : schan__handshake_start(engine, err);
+
+    if (result == SCHAN_OK) {
+        engine->state = SCHAN_STATE_HANDSHAKE;
+    }
+    return result;
 }
 
 schan_result schan_engine_handshake(schan_engine *engine, schan_error *err)
@@ -286,11 +334,10 @@ schan_result schan_engine_handshake(schan_engine *engine, schan_error *err)
     case SCHAN_STATE_POST_HANDSHAKE:
         return SCHAN_OK;
     case SCHAN_STATE_START:
-        result = schan__handshake_start(engine, err);
+        result = begin_handshake(engine, err);
         if (result != SCHAN_OK) {
             return result;
         }
-        engine->state = SCHAN_STATE_HANDSHAKE;
         break;
     case SCHAN_STATE_HANDSHAKE:
         break;
@@ -298,37 +345,76 @@ schan_result schan_engine_handshake(schan_engine *engine, schan_error *err)
     return continue_handshake(engine, err);
 }
 
+/* --------------------------------------------------- the client's credential */
+
+schan_result schan_engine_provide_credential(schan_engine *engine,
+                                             schan_credential *credential,
+                                             schan_error *err)
+{
+    bool is_wrong = credential != NULL &&
+                    (credential->library != engine->library || credential->is_server);
+
+    if (engine->state == SCHAN_STATE_FAILED) {
+        return schan__engine_sticky(engine, err);
+    }
+    if (!engine->wants_credential || is_wrong) {
+        return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
+    }
+    if (credential != NULL && engine->choices < SCHAN__MOST_CHOICES) {
+        engine->earlier[engine->choices++] = engine->credential;
+        engine->credential = schan__credential_share(credential); /* B29 */
+    }
+    engine->wants_credential = false;
+    engine->has_chosen = true;
+    schan__sspi_free_issuers(engine);
+    return SCHAN_OK;
+}
+
+schan_span schan_engine_issuer(const schan_engine *engine, size_t index)
+{
+    const size_t most_issuers = 0x8000; /* of two bytes each in a list of 64 KiB */
+    schan_span name = {0};
+
+    if (engine->issuers.aIssuers != NULL && index < engine->issuers.cIssuers &&
+        index < most_issuers && engine->issuers.aIssuers[index].pbData != NULL) {
+        name.data = engine->issuers.aIssuers[index].pbData;
+        name.size = engine->issuers.aIssuers[index].cbData;
+    }
+    return name;
+}
+
+int schan_engine_resumption_is_off(const schan_engine *engine)
+{
+    return engine->resumption_is_off;
+}
+
 /* ------------------------------------------------------------------ verdict */
 
-/* RFC 8446, 6.2: what tells the peer why it was refused (B45). */
-static const struct {
-    schan_reason reason;
-    DWORD alert;
-} reason_alerts[] = {
-    {SCHAN_REASON_EXPIRED, 45},          {SCHAN_REASON_NOT_YET_VALID, 45},
-    {SCHAN_REASON_UNKNOWN_CA, 48},       {SCHAN_REASON_SELF_SIGNED, 48},
-    {SCHAN_REASON_INCOMPLETE_CHAIN, 48}, {SCHAN_REASON_WRONG_USAGE, 43},
-    {SCHAN_REASON_REVOKED, 44},          {SCHAN_REASON_REVOCATION_UNKNOWN, 46},
-    {SCHAN_REASON_PIN_MISMATCH, 46},     {SCHAN_REASON_TIMED_OUT, 46},
-};
-
-static DWORD alert_for(schan_reason reason)
+/* What waited for the verdict is never sent; false: nothing waited. */
+static bool drop_held(schan_engine *engine)
 {
-    const DWORD bad_certificate = 42;
+    bool has_held = schan__buffer_size(&engine->held) > 0;
 
-    for (size_t i = 0; i < sizeof(reason_alerts) / sizeof(reason_alerts[0]); i++) {
-        if (reason_alerts[i].reason == reason) {
-            return reason_alerts[i].alert;
-        }
+    schan__buffer_free(&engine->held);
+    return has_held;
+}
+
+static schan_result accept_peer(schan_engine *engine, schan_error *err)
+{
+    schan__buffer *held = &engine->held;
+
+    if (!schan__buffer_append(&engine->outgoing, schan__buffer_head(held),
+                              schan__buffer_size(held))) {
+        return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
     }
-    return bad_certificate;
+    schan__buffer_free(held); /* B85 */
+    engine->state = SCHAN_STATE_OPEN;
+    return SCHAN_OK;
 }
 
 schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *verdict,
                                    schan_error *err)
 {
-    SCHANNEL_ALERT_TOKEN token = {0};
-
     if (engine->state == SCHAN_STATE_FAILED) {
         return schan__engine_sticky(engine, err);
     }
@@ -336,14 +422,11 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
         return schan__fail(err, SCHAN_ERR_MISUSE, 0, NULL);
     }
     if (verdict->reason == SCHAN_REASON_NONE) {
-        engine->state = SCHAN_STATE_OPEN;
-        return SCHAN_OK;
+        return accept_peer(engine, err);
     }
-    token.dwTokenType = SCHANNEL_ALERT;
-    token.dwAlertType = TLS1_ALERT_FATAL;
-    token.dwAlertNumber = alert_for(verdict->reason);
-    (void)schan__handshake_alert(engine, &token,
-                                 sizeof(token)); /* without it, closing must do */
+    if (!drop_held(engine)) { /* B85: else the peer could not read an alert */
+        (void)schan__alert_send(engine, schan__alert_for(verdict->reason));
+    }
     return schan__engine_fail(engine, SCHAN_ERR_CERTIFICATE, verdict->status, NULL,
                               err);
 }
@@ -352,15 +435,14 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
 
 schan_result schan_engine_shutdown(schan_engine *engine, schan_error *err)
 {
-    DWORD control = SCHANNEL_SHUTDOWN;
-
     if (engine->state == SCHAN_STATE_FAILED) {
         return schan__engine_sticky(engine, err);
     }
     if (!engine->local_closed) {
         engine->local_closed = true;
-        (void)schan__handshake_alert(engine, &control,
-                                     sizeof(control)); /* B70: may be impossible */
+        if (!drop_held(engine)) {
+            schan__alert_close(engine); /* B68, B69 */
+        }
     }
     return SCHAN_OK;
 }

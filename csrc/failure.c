@@ -14,13 +14,23 @@ schan_result schan__engine_sticky(const schan_engine *engine, schan_error *err)
     return engine->failure.result;
 }
 
-schan_result schan__engine_fail(schan_engine *engine, schan_result result,
-                                int32_t status, const char *call, schan_error *err)
+schan_result schan__engine_fail_because(schan_engine *engine, schan_result result,
+                                        int32_t status, const char *call,
+                                        schan_cause cause, schan_error *err)
 {
     if (engine->state != SCHAN_STATE_FAILED) {
         schan__fail(&engine->failure, result, status, call);
-        engine->failure.alert = engine->peeked_alert;
+        engine->failure.cause = cause;
+        engine->failure.alert =
+            engine->peeked_alert >= 0 ? engine->peeked_alert : engine->sent_alert;
         engine->state = SCHAN_STATE_FAILED;
     }
     return schan__engine_sticky(engine, err);
+}
+
+schan_result schan__engine_fail(schan_engine *engine, schan_result result,
+                                int32_t status, const char *call, schan_error *err)
+{
+    return schan__engine_fail_because(engine, result, status, call, SCHAN_CAUSE_NONE,
+                                      err);
 }

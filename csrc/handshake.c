@@ -1,32 +1,26 @@
 /*
- * handshake.c - the calls of InitializeSecurityContext and ApplyControlToken
+ * handshake.c - the steps of a handshake, in both roles
  *
  * The engine gives this file a size: that many bytes at the head of `incoming` are one
  * whole record, or what SSPI asked to see again. It gets back what to do next. What a
- * status means stands in a table; a status without a row fails.
+ * status means stands in a table for each role; a status without a row fails.
  *
  * Always true here:
  *   - a token that SSPI hands out is queued before anything else can fail, whatever
- *     the status (B32), and freed;
+ *     the status (B32);
  *   - input is consumed only by a row that says so: B21 and B28 present the same
  *     bytes again;
- *   - SecBuffers are filled anew for every call: SSPI overwrites their types (B20),
- *     and outputs are found by type.
+ *   - a token that may hold our identity waits in `held` for the verdict on the peer
+ *     (B85).
  */
 #include "schan_internal.h"
 
 enum { most_credential_requests = 2 };
 
-static const ULONG requested_flags =
-    ISC_REQ_SEQUENCE_DETECT | ISC_REQ_REPLAY_DETECT | ISC_REQ_CONFIDENTIALITY |
-    ISC_REQ_INTEGRITY | ISC_REQ_EXTENDED_ERROR | ISC_REQ_ALLOCATE_MEMORY |
-    ISC_REQ_STREAM | ISC_REQ_USE_SUPPLIED_CREDS | ISC_REQ_MANUAL_CRED_VALIDATION;
-
-/* B35: without these the connection is not what the caller asked for; other
- * differences are tolerated. */
-static const ULONG indispensable_flags =
-    ISC_RET_SEQUENCE_DETECT | ISC_RET_REPLAY_DETECT | ISC_RET_CONFIDENTIALITY |
-    ISC_RET_ALLOCATED_MEMORY | ISC_RET_STREAM;
+/* More than Windows accepts of a handshake message, by default (B31). */
+static const size_t large_handshake_bytes = (size_t)64 * 1024;
+/* B13: from this build on a session that was forbidden is not resumed all the same. */
+static const DWORD first_build_that_forgets = 22000;
 
 typedef struct {
     SECURITY_STATUS status;
@@ -41,95 +35,31 @@ static const disposition client_dispositions[] = {
     {SEC_I_INCOMPLETE_CREDENTIALS, SCHAN__STEP_WANT_CREDENTIAL, false}, /* B28 */
 };
 
-static const disposition *find_disposition(SECURITY_STATUS status)
+static const disposition server_dispositions[] = {
+    {SEC_E_OK, SCHAN__STEP_DONE, true},               /* may carry a token */
+    {SEC_I_CONTINUE_NEEDED, SCHAN__STEP_AGAIN, true}, /* B76 */
+    {SEC_E_INCOMPLETE_MESSAGE, SCHAN__STEP_WANT_RECORD,
+     false}, /* B76: and a first call stays a first call */
+};
+
+static const disposition *find_disposition(const schan_engine *engine,
+                                           SECURITY_STATUS status)
 {
-    for (size_t i = 0; i < sizeof(client_dispositions) / sizeof(client_dispositions[0]);
-         i++) {
-        if (client_dispositions[i].status == status) {
-            return &client_dispositions[i];
+    const disposition *rows =
+        engine->is_server ? server_dispositions : client_dispositions;
+    size_t count = engine->is_server
+                       ? sizeof(server_dispositions) / sizeof(server_dispositions[0])
+                       : sizeof(client_dispositions) / sizeof(client_dispositions[0]);
+
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].status == status) {
+            return &rows[i];
         }
     }
     return NULL;
 }
 
-/* ------------------------------------------------------------ SSPI buffers */
-
-static SecBuffer buffer_of(ULONG type, void *data, ULONG size)
-{
-    SecBuffer buffer = {0};
-
-    buffer.BufferType = type;
-    buffer.pvBuffer = data;
-    buffer.cbBuffer = size;
-    return buffer;
-}
-
-static SecBufferDesc description_of(SecBuffer *buffers, ULONG count)
-{
-    SecBufferDesc description = {0};
-
-    description.ulVersion = SECBUFFER_VERSION;
-    description.cBuffers = count;
-    description.pBuffers = buffers;
-    return description;
-}
-
-typedef struct {
-    SecBuffer buffers[3];
-    ULONG flags;
-} output;
-
-/* We passed no memory in, so all that is there is SSPI's. */
-static void free_tokens(schan_engine *engine, output *out)
-{
-    for (size_t i = 0; i < sizeof(out->buffers) / sizeof(out->buffers[0]); i++) {
-        if (out->buffers[i].pvBuffer != NULL) {
-            engine->library->sspi->FreeContextBuffer(out->buffers[i].pvBuffer);
-            out->buffers[i].pvBuffer = NULL;
-        }
-    }
-}
-
-/* Queues what SSPI wants sent and gives its memory back; false: no memory. */
-static bool queue_tokens(schan_engine *engine, output *out)
-{
-    bool is_queued = true;
-
-    for (size_t i = 0; i < sizeof(out->buffers) / sizeof(out->buffers[0]); i++) {
-        const SecBuffer *buffer = &out->buffers[i];
-        bool is_token = buffer->BufferType == SECBUFFER_TOKEN ||
-                        buffer->BufferType == SECBUFFER_ALERT;
-        if (is_token && buffer->pvBuffer != NULL) {
-            is_queued = schan__buffer_append(&engine->outgoing, buffer->pvBuffer,
-                                             buffer->cbBuffer) &&
-                        is_queued;
-        }
-    }
-    free_tokens(engine, out);
-    return is_queued;
-}
-
-static SECURITY_STATUS initialize(schan_engine *engine, SecBufferDesc *input,
-                                  output *out)
-{
-    SecBufferDesc output_description = description_of(out->buffers, 3);
-    TimeStamp expiry = {0};
-    bool is_first = !engine->has_handle;
-
-    memset(out, 0, sizeof(*out));
-    out->buffers[0] = buffer_of(SECBUFFER_TOKEN, NULL, 0);
-    out->buffers[1] = buffer_of(SECBUFFER_ALERT, NULL, 0);
-    out->buffers[2] = buffer_of(SECBUFFER_EMPTY, NULL, 0);
-    schan__sspi_enter(engine->library, is_first);
-    SECURITY_STATUS status = engine->library->sspi->InitializeSecurityContextW(
-        &engine->credential->handle, is_first ? NULL : &engine->handle,
-        engine->server_name, requested_flags, 0, 0, input, 0,
-        is_first ? &engine->handle : NULL, &output_description, &out->flags, &expiry);
-    schan__sspi_leave(engine->library, is_first);
-    return status;
-}
-
-/* ------------------------------------------------------------------- steps */
+/* -------------------------------------------------------------- first call */
 
 /* B17: a Windows without ALPN refuses the buffer; offering protocols was optional,
  * so it goes on without. */
@@ -139,27 +69,187 @@ static bool is_alpn_unknown(SECURITY_STATUS status)
            status == SEC_E_INVALID_PARAMETER;
 }
 
-schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
+static SECURITY_STATUS say_hello(schan_engine *engine, schan__output *out)
 {
-    SecBuffer alpn = buffer_of(SECBUFFER_APPLICATION_PROTOCOLS, engine->alpn_offer,
-                               engine->alpn_offer_size);
-    SecBufferDesc input = description_of(&alpn, 1);
-    output out = {0};
+    SecBuffer alpn = schan__sspi_buffer(SECBUFFER_APPLICATION_PROTOCOLS,
+                                        engine->alpn_offer, engine->alpn_offer_size);
+    SecBufferDesc input = schan__sspi_description(&alpn, 1);
+    bool has_offer = engine->alpn_offer_size > 0;
 
     SECURITY_STATUS status =
-        initialize(engine, engine->alpn_offer_size > 0 ? &input : NULL, &out);
-    if (engine->alpn_offer_size > 0 && is_alpn_unknown(status)) {
-        free_tokens(engine, &out); /* what that attempt had to say is of no interest */
-        status = initialize(engine, NULL, &out);
+        schan__sspi_advance(engine, has_offer ? &input : NULL, out);
+    if (has_offer && is_alpn_unknown(status)) {
+        schan__sspi_drop_tokens(engine, out); /* of no interest */
+        status = schan__sspi_advance(engine, NULL, out);
     }
-    engine->has_handle = status >= SEC_E_OK; /* made, and so to be deleted */
-    bool is_queued = queue_tokens(engine, &out);
+    return status;
+}
+
+/*
+ * B13: forbids to resume a session. An older Windows has looked one up by then and names
+ * it in the ClientHello, which is therefore thrown away; the next one knows better.
+ */
+static SECURITY_STATUS forget_sessions(schan_engine *engine, SECURITY_STATUS status,
+                                       schan__output *out)
+{
+    SCHANNEL_SESSION_TOKEN control = {0};
+
+    control.dwTokenType = SCHANNEL_SESSION;
+    control.dwFlags = SSL_SESSION_DISABLE_RECONNECTS;
+    engine->resumption_is_off = schan__sspi_control(engine, &control, sizeof(control));
+    if (!engine->resumption_is_off ||
+        engine->library->system->WindowsBuild() >= first_build_that_forgets) {
+        return status;
+    }
+    schan__sspi_drop_tokens(engine, out);
+    schan__sspi_delete(engine);
+    return say_hello(engine, out);
+}
+
+schan_result schan__handshake_start(schan_engine *engine, schan_error *err)
+{
+    schan__output out = {0};
+
+    SECURITY_STATUS status = say_hello(engine, &out);
+    if (status == SEC_I_CONTINUE_NEEDED && engine->credential->resumption_is_off) {
+        status = forget_sessions(engine, status, &out);
+    }
+    bool is_queued = schan__sspi_queue_tokens(engine, &out, &engine->outgoing);
     if (status != SEC_I_CONTINUE_NEEDED) { /* B16: nothing else is a success here */
         return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, status,
-                                  "InitializeSecurityContext", err);
+                                  schan__sspi_function(engine), err);
     }
     return is_queued ? SCHAN_OK
                      : schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
+}
+
+schan_result schan__handshake_restart(schan_engine *engine, schan_error *err)
+{
+    schan__output out = {0};
+
+    SECURITY_STATUS status = schan__sspi_advance(engine, NULL, &out); /* B60 */
+    bool is_queued = schan__sspi_queue_tokens(engine, &out, &engine->outgoing);
+    if (status != SEC_I_CONTINUE_NEEDED) {
+        return schan__engine_fail(engine, SCHAN_ERR_SSPI, status,
+                                  schan__sspi_function(engine), err);
+    }
+    return is_queued ? SCHAN_OK
+                     : schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
+}
+
+/* --------------------------------------------------------------- judgement */
+
+/* One call that advanced the security context. */
+typedef struct {
+    SECURITY_STATUS status;
+    bool is_first;        /* there was no security context before */
+    size_t queued_before; /* in outgoing */
+    schan__output out;
+} outcome;
+
+/* Whether the client's first flight offers a version that is allowed here; where that is
+ * not to be read, it may. */
+static bool has_common_version(const schan_engine *engine, size_t size)
+{
+    uint32_t versions = 0;
+
+    return !schan__client_hello_versions(schan__buffer_head(&engine->incoming), size,
+                                         &versions) ||
+           (versions & engine->protocols) != 0;
+}
+
+static schan_cause cause_of(const schan_engine *engine, const outcome *call,
+                            size_t size)
+{
+    if (engine->is_server && call->is_first &&
+        call->status == SEC_E_UNSUPPORTED_FUNCTION &&
+        has_common_version(engine, size)) {
+        return SCHAN_CAUSE_NO_SERVER_ROLE;
+    }
+    if (call->status == SEC_E_ILLEGAL_MESSAGE &&
+        engine->handshake_bytes + size > large_handshake_bytes) {
+        return SCHAN_CAUSE_LARGE_HANDSHAKE; /* B31 */
+    }
+    return SCHAN_CAUSE_NONE;
+}
+
+static schan_result fail_with_alert(schan_engine *engine, const outcome *call,
+                                    size_t size, schan_error *err)
+{
+    bool is_alert = engine->peeked_alert >= 0;
+    bool is_open = engine->state == SCHAN_STATE_POST_HANDSHAKE;
+    bool is_silent = schan__buffer_size(&engine->outgoing) == call->queued_before;
+    schan_result kind = is_open ? SCHAN_ERR_SSPI : SCHAN_ERR_HANDSHAKE;
+
+    if (!is_silent) {
+        schan__alert_note_sent(engine, call->queued_before);
+    } else if (engine->is_server && call->is_first &&
+               !has_common_version(engine, size)) {
+        schan__alert_write(engine, SCHAN__ALERT_PROTOCOL_VERSION); /* B80 */
+    }
+    return schan__engine_fail_because(engine, is_alert ? SCHAN_ERR_ALERT : kind,
+                                      call->status, schan__sspi_function(engine),
+                                      cause_of(engine, call, size), err);
+}
+
+/* B28: SSPI asks at most twice; B29: the caller is asked once in a handshake. */
+static bool may_ask_again(schan_engine *engine)
+{
+    engine->credential_requests += 1;
+    if (engine->credential_requests > most_credential_requests) {
+        return false;
+    }
+    if (engine->asks_for_credential && !engine->has_chosen) {
+        schan__sspi_fetch_issuers(engine);
+        engine->wants_credential = true;
+    }
+    return true;
+}
+
+static schan_result judge(schan_engine *engine, const outcome *call,
+                          const disposition *row, size_t size, schan_error *err)
+{
+    bool is_first_handshake = engine->state != SCHAN_STATE_POST_HANDSHAKE;
+
+    if (row == NULL || engine->peeked_alert >= 0) {
+        return fail_with_alert(engine, call, size, err);
+    }
+    if (row->step == SCHAN__STEP_DONE && is_first_handshake &&
+        !schan__sspi_is_as_asked(engine, &call->out)) {
+        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE,
+                                  SEC_E_UNSUPPORTED_FUNCTION,
+                                  schan__sspi_function(engine), err); /* B35 */
+    }
+    if (row->step == SCHAN__STEP_WANT_CREDENTIAL && !may_ask_again(engine)) {
+        return fail_with_alert(engine, call, size, err);
+    }
+    return SCHAN_OK;
+}
+
+/* -------------------------------------------------------------- later calls */
+
+/* B77: on a server's first call ALPN stands in a slot of its own, so that EXTRA has one
+ * too. */
+static ULONG fill_input(schan_engine *engine, SecBuffer *input, ULONG size)
+{
+    input[0] = schan__sspi_buffer(SECBUFFER_TOKEN,
+                                  schan__buffer_head(&engine->incoming), size);
+    input[1] = schan__sspi_buffer(SECBUFFER_EMPTY, NULL, 0);
+    input[2] = schan__sspi_buffer(SECBUFFER_APPLICATION_PROTOCOLS, engine->alpn_offer,
+                                  engine->alpn_offer_size);
+    bool has_offer =
+        engine->is_server && !engine->has_handle && engine->alpn_offer_size > 0;
+    return has_offer ? 3 : 2;
+}
+
+/* B85: the token that ends a client's first handshake holds its identity (TLS 1.3). */
+static schan__buffer *queue_for(schan_engine *engine, SECURITY_STATUS status)
+{
+    bool is_held = status == SEC_E_OK && !engine->is_server &&
+                   engine->state == SCHAN_STATE_HANDSHAKE &&
+                   engine->credential->identity != NULL;
+
+    return is_held ? &engine->held : &engine->outgoing;
 }
 
 /* B22: how much of the input SSPI left over; the buffer's pointer is not set. */
@@ -170,91 +260,49 @@ static size_t extra_of(const SecBuffer *input, size_t given)
     return extra <= given ? extra : 0;
 }
 
-static schan_result judge(schan_engine *engine, SECURITY_STATUS status, ULONG flags,
-                          const disposition *row, schan_error *err)
+/* What is left at the head of incoming belongs to SSPI as it is. */
+static schan_result consume(schan_engine *engine, const disposition *row,
+                            const SecBuffer *input, size_t size, schan_error *err)
 {
-    bool is_alert = engine->peeked_alert >= 0;
-    bool is_open = engine->state == SCHAN_STATE_POST_HANDSHAKE;
-    schan_result kind = is_open ? SCHAN_ERR_SSPI : SCHAN_ERR_HANDSHAKE;
-
-    if (row == NULL || is_alert) {
-        return schan__engine_fail(engine, is_alert ? SCHAN_ERR_ALERT : kind, status,
-                                  "InitializeSecurityContext", err);
+    engine->claimed = size;
+    engine->claim_wants_record = row->step == SCHAN__STEP_WANT_RECORD;
+    if (!row->consumes_input) {
+        return SCHAN_OK;
     }
-    if (row->step == SCHAN__STEP_DONE && !is_open &&
-        (flags & indispensable_flags) != indispensable_flags) {
-        return schan__engine_fail(engine, kind, SEC_E_UNSUPPORTED_FUNCTION,
-                                  "InitializeSecurityContext", err);
+    engine->claimed = extra_of(input, size);
+    if (row->step == SCHAN__STEP_AGAIN && engine->claimed == size) { /* no progress */
+        return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, SEC_E_INTERNAL_ERROR,
+                                  schan__sspi_function(engine), err);
     }
-    if (row->step == SCHAN__STEP_WANT_CREDENTIAL &&
-        ++engine->credential_requests > most_credential_requests) {
-        return schan__engine_fail(engine, kind, status, "InitializeSecurityContext",
-                                  err);
-    }
+    engine->handshake_bytes += size - engine->claimed;
+    schan__buffer_consume(&engine->incoming, size - engine->claimed);
     return SCHAN_OK;
 }
 
 schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__step *step,
                                    schan_error *err)
 {
-    SecBuffer input[2] = {{0}};
-    SecBufferDesc description = description_of(input, 2);
-    output out = {0};
+    SecBuffer input[3] = {{0}};
+    SecBufferDesc description = {0};
+    outcome call = {0};
     ULONG narrow = 0;
 
     if (!schan__to_ulong(size, &narrow)) {
         return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
     }
-    input[0] =
-        buffer_of(SECBUFFER_TOKEN, schan__buffer_head(&engine->incoming), narrow);
-    input[1] = buffer_of(SECBUFFER_EMPTY, NULL, 0);
-
-    SECURITY_STATUS status = initialize(engine, &description, &out);
-    if (!queue_tokens(engine, &out)) {
+    description = schan__sspi_description(input, fill_input(engine, input, narrow));
+    call.is_first = !engine->has_handle;
+    call.queued_before = schan__buffer_size(&engine->outgoing);
+    call.status = schan__sspi_advance(engine, &description, &call.out);
+    if (!schan__sspi_queue_tokens(engine, &call.out, queue_for(engine, call.status))) {
         return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
     }
-    const disposition *row = find_disposition(status);
-    schan_result result = judge(engine, status, out.flags, row, err);
+    const disposition *row = find_disposition(engine, call.status);
+    schan_result result = judge(engine, &call, row, size, err);
     if (result != SCHAN_OK) {
         return result;
     }
-    engine->claimed = size;
-    engine->claim_wants_record = row->step == SCHAN__STEP_WANT_RECORD;
-    if (row->consumes_input) {
-        engine->claimed = extra_of(input, size);
-        if (row->step == SCHAN__STEP_AGAIN && engine->claimed == size) {
-            return schan__engine_fail(engine, SCHAN_ERR_HANDSHAKE, SEC_E_INTERNAL_ERROR,
-                                      "InitializeSecurityContext",
-                                      err); /* no progress */
-        }
-        schan__buffer_consume(&engine->incoming, size - engine->claimed);
-    }
+    result = consume(engine, row, input, size, err);
     *step = row->step;
-    return SCHAN_OK;
-}
-
-/* ------------------------------------------------------------------ alerts */
-
-bool schan__handshake_alert(schan_engine *engine, void *control, size_t size)
-{
-    SecBuffer token = buffer_of(SECBUFFER_TOKEN, control, (ULONG)size);
-    SecBufferDesc description = description_of(&token, 1); /* B70: exactly one buffer */
-    size_t queued_before = schan__buffer_size(&engine->outgoing);
-    output out = {0};
-
-    if (!engine->has_handle || engine->library->sspi->ApplyControlToken == NULL) {
-        return false;
-    }
-    schan__sspi_enter(engine->library, false);
-    SECURITY_STATUS status =
-        engine->library->sspi->ApplyControlToken(&engine->handle, &description);
-    schan__sspi_leave(engine->library, false);
-    if (status != SEC_E_OK) {
-        return false;
-    }
-    /* B68: SEC_E_OK and SEC_I_CONTEXT_EXPIRED are both told here; the token is what
-     * counts. */
-    initialize(engine, NULL, &out);
-    return queue_tokens(engine, &out) &&
-           schan__buffer_size(&engine->outgoing) > queued_before;
+    return result;
 }

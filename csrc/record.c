@@ -109,18 +109,19 @@ static bool is_wine_close_notify(const schan_engine *engine, size_t size, uint8_
 /*
  * The message that SEC_I_RENEGOTIATE speaks of lies in EXTRA, often inside the record
  * that was just decrypted. Its bytes are brought to the head of incoming, side by side
- * with the next record, and application data is put aside.
+ * with the next record, and application data is put aside. Before TLS 1.3 there may be
+ * no EXTRA: a HelloRequest says all by having come (B60).
  */
 static bool claim_extra(schan_engine *engine, size_t size, const SecBuffer *extra)
 {
-    size_t offset = 0;
+    size_t claimed = extra == NULL ? 0 : extra->cbBuffer;
+    size_t offset = size - claimed;
 
-    if (extra == NULL || extra->cbBuffer > size) {
+    if (claimed > size || (claimed == 0 && engine->info.protocol == SCHAN_TLS_1_3)) {
         return false;
     }
-    if (!locate(engine, size, extra, &offset)) {
-        offset = size -
-                 extra->cbBuffer; /* no pointer: EXTRA is the end of the input (B22) */
+    if (claimed > 0) { /* without a pointer EXTRA is the end of the input (B22) */
+        (void)locate(engine, size, extra, &offset);
     }
     if (engine->plain_size > 0) {
         const uint8_t *plain =
@@ -131,10 +132,11 @@ static bool claim_extra(schan_engine *engine, size_t size, const SecBuffer *extr
         engine->plain_size = 0;
     }
     engine->record_size = 0;
-    engine->claimed = extra->cbBuffer;
+    engine->claimed = claimed;
     schan__buffer_consume(&engine->incoming, offset);
-    schan__buffer_close_gap(&engine->incoming, extra->cbBuffer,
-                            size - offset - extra->cbBuffer);
+    if (claimed > 0) {
+        schan__buffer_close_gap(&engine->incoming, claimed, size - offset - claimed);
+    }
     return true;
 }
 
@@ -171,6 +173,22 @@ static schan_result take_decrypted(schan_engine *engine, size_t size,
     return SCHAN_OK;
 }
 
+/* B48: under TLS 1.3 a server judges the client certificate when the client's handshake is
+ * over, so that a refusal looks like a record that fails. Statuses that speak of the
+ * record itself are no refusal. */
+static schan_cause cause_of(const schan_engine *engine, SECURITY_STATUS status)
+{
+    bool is_first_answer = !engine->has_read && !engine->is_server &&
+                           engine->info.protocol == SCHAN_TLS_1_3;
+    bool is_bad_record =
+        status == SEC_E_MESSAGE_ALTERED || status == SEC_E_DECRYPT_FAILURE ||
+        status == SEC_E_OUT_OF_SEQUENCE || status == SEC_E_INVALID_TOKEN ||
+        status == SEC_E_INCOMPLETE_MESSAGE;
+
+    return is_first_answer && !is_bad_record ? SCHAN_CAUSE_REFUSED_AFTER_HANDSHAKE
+                                             : SCHAN_CAUSE_NONE;
+}
+
 schan_result schan__record_decrypt(schan_engine *engine, size_t size, uint8_t type,
                                    schan__content *content, schan_error *err)
 {
@@ -193,7 +211,8 @@ schan_result schan__record_decrypt(schan_engine *engine, size_t size, uint8_t ty
     if (is_refused) {
         schan_result result =
             type == SCHAN__TYPE_ALERT ? SCHAN_ERR_ALERT : SCHAN_ERR_SSPI;
-        return schan__engine_fail(engine, result, status, "DecryptMessage", err);
+        return schan__engine_fail_because(engine, result, status, "DecryptMessage",
+                                          cause_of(engine, status), err);
     }
     *content = row->content;
     if (row->content == SCHAN__CONTENT_WANT_RECORD) {
@@ -206,6 +225,8 @@ schan_result schan__record_decrypt(schan_engine *engine, size_t size, uint8_t ty
         is_wine_close_notify(engine, size, type)) {
         *content = SCHAN__CONTENT_CLOSE_NOTIFY;
     }
+    engine->has_read |=
+        engine->plain_size > 0 || *content == SCHAN__CONTENT_CLOSE_NOTIFY;
     return result;
 }
 

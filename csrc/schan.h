@@ -1,9 +1,9 @@
 /*
  * schan.h - TLS by Windows' own Schannel, as a small C interface
  *
- * What this is: a client-side TLS engine on SSPI. The engine does no I/O; a socket
- * driver on top of it does. The operating system brings the protocol, the trust store
- * and the policy; nothing is shipped that Windows already has.
+ * What this is: a TLS engine on SSPI, for clients and servers. The engine does no I/O; a
+ * socket driver on top of it does. The operating system brings the protocol, the trust
+ * store and the policy; nothing is shipped that Windows already has.
  *
  *   your code ── schan_socket ── schan_engine ──────── SSPI function table
  *                     │               │                 (handshake, records)
@@ -16,6 +16,8 @@
  *              drain └──────────┘  write
  *
  *   START ─handshake─► HANDSHAKE ─► VERIFY ─verified─► OPEN ⇄ POST_HANDSHAKE
+ *                          └────────────────────────────┘ a server whose client has
+ *                                                           shown no certificate
  *
  *   any state ─first error─► FAILED (sticky: every later call returns that error).
  *   local_closed and peer_closed are two bits beside it: each direction ends alone.
@@ -61,16 +63,18 @@
 
 typedef enum schan_result {
     SCHAN_OK = 0,
-    SCHAN_WANT_READ = 1,      /* feed more records, then call again */
-    SCHAN_WANT_WRITE = 2,     /* drain first, then call again */
-    SCHAN_WANT_VERIFY = 3,    /* the handshake is done; the verdict is missing */
-    SCHAN_WANT_TIME = 5,      /* the time was over before there was a result */
-    SCHAN_CLOSED = 6,         /* the peer ended its direction with close_notify */
-    SCHAN_ERR_SSPI = -1,      /* a security call failed on an open connection */
-    SCHAN_ERR_HANDSHAKE = -2, /* a security call failed in the handshake */
-    SCHAN_ERR_ALERT = -3,     /* the peer sent a fatal alert */
-    SCHAN_ERR_PROTOCOL = -4,  /* the peer's bytes are not TLS records */
-    SCHAN_ERR_TRUNCATED = -5, /* TCP ended without close_notify, between two records */
+    SCHAN_WANT_READ = 1,       /* feed more records, then call again */
+    SCHAN_WANT_WRITE = 2,      /* drain first, then call again */
+    SCHAN_WANT_VERIFY = 3,     /* the handshake is done; the verdict is missing */
+    SCHAN_WANT_CREDENTIAL = 4, /* the server asks for a client certificate: choose, call
+                                  schan_engine_provide_credential, then call again */
+    SCHAN_WANT_TIME = 5,       /* the time was over before there was a result */
+    SCHAN_CLOSED = 6,          /* the peer ended its direction with close_notify */
+    SCHAN_ERR_SSPI = -1,       /* a security call failed on an open connection */
+    SCHAN_ERR_HANDSHAKE = -2,  /* a security call failed in the handshake */
+    SCHAN_ERR_ALERT = -3,      /* the peer sent a fatal alert */
+    SCHAN_ERR_PROTOCOL = -4,   /* the peer's bytes are not TLS records */
+    SCHAN_ERR_TRUNCATED = -5,  /* TCP ended without close_notify, between two records */
     SCHAN_ERR_TRUNCATED_RECORD = -6, /* TCP ended in a record or in the handshake */
     SCHAN_ERR_CERTIFICATE = -7,      /* the peer's certificate was refused */
     SCHAN_ERR_CREDENTIAL = -8,       /* no credential could be acquired */
@@ -82,11 +86,24 @@ typedef enum schan_result {
                                  keying material */
 } schan_result;
 
+/* What a status alone does not tell; schan_cause_text has the words. */
+typedef enum schan_cause {
+    SCHAN_CAUSE_NONE = 0,
+    SCHAN_CAUSE_NO_SERVER_ROLE = 1,          /* this system's Schannel accepts nobody */
+    SCHAN_CAUSE_NO_CLIENT_CERTIFICATE = 2,   /* one is required, none was sent */
+    SCHAN_CAUSE_REFUSED_AFTER_HANDSHAKE = 3, /* TLS 1.3: the peer's first answer behind
+                                                the handshake is a failure (B48) */
+    SCHAN_CAUSE_LARGE_HANDSHAKE = 4,         /* more than 64 KiB of it (B31) */
+    SCHAN_CAUSE_PEER_CHANGED = 5 /* a renegotiation brought another certificate or ALPN
+                                    protocol */
+} schan_cause;
+
 /* Filled by every failing call that takes one; the caller owns it. */
 typedef struct schan_error {
     schan_result result;
     int32_t status; /* SECURITY_STATUS, HRESULT or WSA code; 0 when there is none */
     int32_t alert;  /* TLS alert description received or sent; -1 when there is none */
+    int32_t cause;  /* a schan_cause */
     const char *call; /* static string: the Windows function that failed, or NULL */
     char detail[96];  /* printable ASCII, may be empty: what was met instead of what was
                          expected */
@@ -99,18 +116,19 @@ typedef struct schan_text {
     const char *hint;     /* what to do about it, or NULL */
 } schan_text;
 
-/* Name, sentence and hint of a status or WSA code; of a TLS alert. Static; NULL when
- * the code has no row. */
+/* Name, sentence and hint of a status or WSA code; of a TLS alert; of a schan_cause.
+ * Static; NULL when the code has no row. */
 const schan_text *schan_status_text(int32_t status);
 const schan_text *schan_alert_text(int32_t alert);
+const schan_text *schan_cause_text(int32_t cause);
 
 /* ---------------------------------------------------------------- handles */
 
 typedef struct schan_library schan_library; /* the two tables of Windows functions */
 typedef struct schan_credential schan_credential; /* SSPI CredHandle */
 typedef struct schan_identity schan_identity; /* a certificate and its private key */
-typedef struct schan_trust schan_trust;   /* what certificate chains may end in */
-typedef struct schan_engine schan_engine; /* one TLS connection, no I/O */
+typedef struct schan_trust schan_trust;       /* what certificate chains may end in */
+typedef struct schan_engine schan_engine;     /* one TLS connection, no I/O */
 typedef struct schan_verification
     schan_verification;                   /* one certificate chain being judged */
 typedef struct schan_socket schan_socket; /* an engine on a connected socket */
@@ -202,14 +220,30 @@ typedef enum schan_state {
     SCHAN_STATE_FAILED = 5
 } schan_state;
 
+/* What a client does when the server of a TLS <= 1.2 connection asks for a new
+ * handshake. A server refuses what a client asks of that kind. */
+#define SCHAN_RENEGOTIATION_NEVER 0 /* the connection fails */
+#define SCHAN_RENEGOTIATION_ALLOW                                                      \
+    1 /* once, with the same certificate and ALPN protocol */
+
+/* Whether a server asks for a client certificate. */
+#define SCHAN_CLIENT_AUTH_NONE     0
+#define SCHAN_CLIENT_AUTH_OPTIONAL 1
+#define SCHAN_CLIENT_AUTH_REQUIRED                                                     \
+    2 /* without one the handshake fails, with an alert */
+
 typedef struct schan_engine_config {
     const wchar_t *server_name; /* sent as SNI; an A-label without trailing dot, or NULL
-                                   for none (IP addresses) */
+                                   for none (IP addresses). Servers: not used */
     const uint8_t
         *alpn_protocols; /* RFC 7301 list: each name after its length byte; copied */
     size_t alpn_size;
     uint32_t protocols; /* SCHAN_TLS_* that the result may have; another one fails the
                            handshake */
+    int renegotiation;  /* SCHAN_RENEGOTIATION_*; servers: NEVER */
+    int asks_for_credential; /* clients: SCHAN_WANT_CREDENTIAL when the server asks for
+                                  a certificate and the credential has none */
+    int client_authentication; /* SCHAN_CLIENT_AUTH_*; clients: NONE */
 } schan_engine_config;
 
 typedef struct schan_span {
@@ -217,8 +251,9 @@ typedef struct schan_span {
     size_t size;
 } schan_span;
 
-/* Free with schan_engine_free. Results: SCHAN_ERR_MEMORY, SCHAN_ERR_MISUSE (ALPN list
- * malformed). */
+/* The role of an engine is its credential's (is_server). Free with schan_engine_free.
+ * Results: SCHAN_ERR_MEMORY, SCHAN_ERR_MISUSE (ALPN list malformed; a setting of the
+ * other role). */
 SCHAN_MUST_CHECK schan_result schan_engine_new(schan_engine **out,
                                                schan_credential *credential,
                                                const schan_engine_config *config,
@@ -228,12 +263,36 @@ schan_state schan_engine_state(const schan_engine *engine);
 
 /*
  * Goes on with the handshake as far as the records fed allow. Drain after every call,
- * whatever it returns: a failing handshake may have an alert to send. Results:
- * SCHAN_WANT_READ; SCHAN_WANT_VERIFY when it is done; SCHAN_OK when the peer has been
- * accepted; SCHAN_ERR_HANDSHAKE, _ALERT, _PROTOCOL, _TRUNCATED_RECORD, _MEMORY.
+ * whatever it returns: a failing handshake may have an alert to send.
+ *
+ * One way for both roles: SCHAN_WANT_VERIFY says that there is a peer to be judged, and
+ * schan_engine_verified goes on from there; SCHAN_OK says that the connection is open. A
+ * client always gets to WANT_VERIFY. A server gets there when the client has shown a
+ * certificate; else it is open at once, or fails where one is required.
+ *
+ * Results: SCHAN_WANT_READ, SCHAN_WANT_VERIFY, SCHAN_WANT_CREDENTIAL, SCHAN_OK;
+ * SCHAN_ERR_HANDSHAKE, _ALERT, _PROTOCOL, _TRUNCATED_RECORD, _CERTIFICATE (required, and
+ * none was sent), _MEMORY.
  */
 SCHAN_MUST_CHECK schan_result schan_engine_handshake(schan_engine *engine,
                                                      schan_error *err);
+
+/*
+ * Answers SCHAN_WANT_CREDENTIAL: `credential` (of the same library, for a client) has the
+ * identity to present; NULL presents none. It is shared, not taken over. Asked once in a
+ * handshake. Results: SCHAN_ERR_MISUSE (nothing was asked, a wrong credential), sticky
+ * errors.
+ */
+SCHAN_MUST_CHECK schan_result schan_engine_provide_credential(
+    schan_engine *engine, schan_credential *credential, schan_error *err);
+
+/* Whose certificates the server accepts: a distinguished name, DER; borrowed until
+ * schan_engine_provide_credential. Past the end, or when none was named: size 0. */
+schan_span schan_engine_issuer(const schan_engine *engine, size_t index);
+
+/* Whether Windows was told, and took it, to resume no session: only then does the
+ * credential's disable_resumption hold. Legal from HANDSHAKE on. */
+int schan_engine_resumption_is_off(const schan_engine *engine);
 
 /* Records from the network, 0..any size, split anywhere; copied. Results:
  * SCHAN_ERR_MEMORY, sticky errors. */
@@ -250,8 +309,9 @@ void schan_engine_drain(schan_engine *engine, void *data, size_t capacity,
  * Encrypts application data, `count` spans one after the other, into records of the
  * greatest size. `*consumed` tells how many bytes were taken: less than given when 128
  * KiB of records wait to be drained. Results: SCHAN_OK (all taken), SCHAN_WANT_WRITE
- * (drain), SCHAN_WANT_READ (a post-handshake message has to be completed first),
- * SCHAN_ERR_MISUSE (before the peer is verified, after shutdown), sticky errors.
+ * (drain), SCHAN_WANT_READ (a post-handshake message or a renegotiation has to be
+ * completed first), SCHAN_WANT_CREDENTIAL (in a renegotiation), SCHAN_ERR_MISUSE (before
+ * the peer is verified, after shutdown), sticky errors.
  */
 SCHAN_MUST_CHECK schan_result schan_engine_write(schan_engine *engine,
                                                  const schan_span *spans, size_t count,
@@ -259,7 +319,8 @@ SCHAN_MUST_CHECK schan_result schan_engine_write(schan_engine *engine,
 
 /*
  * Decrypts into `data`, 1..`capacity` bytes, from as many records as are there.
- * Results: SCHAN_OK; SCHAN_WANT_READ; SCHAN_CLOSED after close_notify;
+ * Results: SCHAN_OK; SCHAN_WANT_READ; SCHAN_WANT_CREDENTIAL (only with
+ * asks_for_credential and renegotiation allowed); SCHAN_CLOSED after close_notify;
  * SCHAN_ERR_TRUNCATED, SCHAN_ERR_TRUNCATED_RECORD; SCHAN_ERR_MISUSE; sticky errors.
  * Application data decrypted before an error is delivered before the error.
  */
@@ -278,8 +339,9 @@ size_t schan_engine_left_over(const schan_engine *engine);
 
 /*
  * Queues close_notify: the write direction is over, reading goes on. Legal in every
- * state and more than once. Results: SCHAN_OK, also when Windows cannot make the alert;
- * sticky errors.
+ * state and more than once. A handshake token that waits for the verdict is dropped, and
+ * then nothing is queued: the peer could not read it. Results: SCHAN_OK, also when
+ * Windows cannot make the alert; sticky errors.
  */
 SCHAN_MUST_CHECK schan_result schan_engine_shutdown(schan_engine *engine,
                                                     schan_error *err);
@@ -412,8 +474,10 @@ SCHAN_MUST_CHECK schan_result schan_verification_wait(schan_verification *job,
 schan_span schan_verification_certificate(const schan_verification *job, size_t index);
 
 /*
- * Tells the engine the verdict. A good one opens the connection; a bad one queues the
- * fitting fatal alert where Windows can make it, and fails the engine for good.
+ * Tells the engine the verdict. A good one opens the connection and queues the token that
+ * waited for it: with an identity, a client's last token leaves only now, because under
+ * TLS 1.3 it holds the identity. Drain after it. A bad verdict queues the fitting fatal
+ * alert where Windows can make it and the peer can read it, and fails the engine for good.
  * Results: SCHAN_OK, SCHAN_ERR_CERTIFICATE, SCHAN_ERR_MISUSE.
  */
 SCHAN_MUST_CHECK schan_result schan_engine_verified(schan_engine *engine,

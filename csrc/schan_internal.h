@@ -5,10 +5,16 @@
  *
  *     socket.c
  *        └─► stream.c, verify.c
- *               └─► engine.c, store.c, host_name.c
- *                      └─► handshake.c, record.c, info.c, binding.c, peer.c
- *                             └─► failure.c, credential.c, certificate.c, digest.c
- *                                    └─► provider.c, buffer.c, status.c, der.c
+ *               └─► renegotiation.c, store.c, host_name.c
+ *                      └─► engine.c
+ *                             └─► handshake.c, record.c, info.c,
+ *                             │      binding.c, peer.c
+ *                                    └─► alert.c
+ *                                           └─► security_context.c, client_hello.c
+ *                                                  └─► failure.c, credential.c,
+ *                                                      certificate.c, digest.c
+ *                                                         └─► provider.c, buffer.c,
+ *                                                             status.c, der.c
  *
  * provider.c holds the two tables of Windows functions.
  *
@@ -134,9 +140,22 @@ schan_trust *schan__trust_share(schan_trust *trust);
 
 /* ---------------------------------------------------------------- engine.c */
 
+/* One choice in the handshake, one in a renegotiation. */
+enum { SCHAN__MOST_CHOICES = 2 };
+
 struct schan_engine {
     schan_credential *credential;
+    schan_credential *earlier[SCHAN__MOST_CHOICES]; /* the security context began with
+                                                       these */
+    unsigned choices;
     schan_library *library;
+    bool is_server;
+    bool may_renegotiate;
+    bool asks_for_credential;
+    bool wants_credential; /* SSPI stands still until the caller has chosen */
+    bool has_chosen;       /* in this handshake */
+    int client_authentication;
+    SecPkgContext_IssuerListInfoEx issuers; /* SSPI's memory */
     wchar_t *server_name;
     void *alpn_offer; /* SEC_APPLICATION_PROTOCOLS */
     ULONG alpn_offer_size;
@@ -150,6 +169,13 @@ struct schan_engine {
     bool peer_closed;
     bool is_eof;          /* TCP has ended */
     int32_t peeked_alert; /* alert seen in the clear before SSPI got it, or -1 (B30) */
+    int32_t sent_alert;   /* alert of ours that could be read, or -1 */
+    bool resumption_is_off;
+    bool is_renegotiating;
+    bool needs_hello; /* the renegotiation brought no bytes for SSPI to begin with */
+    bool has_renegotiated;
+    bool has_read; /* the peer has sent application data or close_notify */
+    size_t handshake_bytes;
 
     SecPkgContext_StreamSizes sizes;
     PCCERT_CONTEXT peer;  /* valid from VERIFY on */
@@ -159,10 +185,12 @@ struct schan_engine {
 
     /* incoming: records from the network, the first maybe decrypted in place; outgoing:
        tokens and records for the network; spill: application data that came together
-       with a post-handshake message (B59). */
+       with a post-handshake message (B59); held: the token that holds our identity, until
+       the peer is verified (B85). */
     schan__buffer incoming;
     schan__buffer outgoing;
     schan__buffer spill;
+    schan__buffer held;
 
     /* Bytes at the head of incoming that SSPI has seen and wants to see again as they
        are, never framed anew (B58); with claim_wants_record, together with the record
@@ -185,8 +213,71 @@ schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_
 /* Makes the error sticky (first one wins), copies it out, returns its result. */
 schan_result schan__engine_fail(schan_engine *engine, schan_result result,
                                 int32_t status, const char *call, schan_error *err);
+/* The same, with what the status does not tell. */
+schan_result schan__engine_fail_because(schan_engine *engine, schan_result result,
+                                        int32_t status, const char *call,
+                                        schan_cause cause, schan_error *err);
 /* Copies the failure out and returns its result. */
 schan_result schan__engine_sticky(const schan_engine *engine, schan_error *err);
+
+/* ---------------------------------------------------------- client_hello.c */
+
+/* Which SCHAN_TLS_* the ClientHello that begins in this record offers; false when it is
+ * none, or is not whole. */
+bool schan__client_hello_versions(const uint8_t *record, size_t size,
+                                  uint32_t *versions);
+
+/* ------------------------------------------------------ security_context.c */
+
+/* What a call that advances the security context gave back. */
+typedef struct {
+    SecBuffer buffers[3];
+    ULONG flags;
+} schan__output;
+
+SecBuffer schan__sspi_buffer(ULONG type, void *data, ULONG size);
+SecBufferDesc schan__sspi_description(SecBuffer *buffers, ULONG count);
+/* Initialize- or AcceptSecurityContext, as the engine's role is; the first call makes the
+ * security context. `input` may be NULL. */
+SECURITY_STATUS schan__sspi_advance(schan_engine *engine, SecBufferDesc *input,
+                                    schan__output *out);
+/* The name of that function. */
+const char *schan__sspi_function(const schan_engine *engine);
+/* B35: whether the security context is what was asked for, in all that counts. */
+bool schan__sspi_is_as_asked(const schan_engine *engine, const schan__output *out);
+/* Queues what SSPI wants sent and gives its memory back; false: no memory. */
+bool schan__sspi_queue_tokens(schan_engine *engine, schan__output *out,
+                              schan__buffer *queue);
+/* Gives the memory back; nothing is sent. */
+void schan__sspi_drop_tokens(schan_engine *engine, schan__output *out);
+/* ApplyControlToken; false when Windows cannot or will not. */
+bool schan__sspi_control(schan_engine *engine, void *control, size_t size);
+void schan__sspi_delete(schan_engine *engine);
+/* B29: whose certificates the server accepts; gives back what was fetched before. */
+void schan__sspi_fetch_issuers(schan_engine *engine);
+void schan__sspi_free_issuers(schan_engine *engine);
+
+/* ----------------------------------------------------------------- alert.c */
+
+/* Notes an alert in the clear in the record behind what is claimed (B30). */
+void schan__alert_peek(schan_engine *engine, size_t size, uint8_t type);
+/* Notes an alert of ours that stands alone, and in the clear, behind the first `offset`
+ * bytes of outgoing. */
+void schan__alert_note_sent(schan_engine *engine, size_t offset);
+/* Queues a fatal alert that Windows makes (B45); false when it cannot. */
+bool schan__alert_send(schan_engine *engine, uint8_t description);
+/* Queues a fatal alert in the clear, for a peer with whom there are no keys yet (B80). */
+void schan__alert_write(schan_engine *engine, uint8_t description);
+/* Queues close_notify where Windows can make it (B68). */
+void schan__alert_close(schan_engine *engine);
+/* RFC 8446, 6.2: what tells the peer why its certificate was refused (B45). */
+uint8_t schan__alert_for(schan_reason reason);
+
+enum {
+    SCHAN__ALERT_HANDSHAKE_FAILURE = 40,
+    SCHAN__ALERT_PROTOCOL_VERSION = 70,
+    SCHAN__ALERT_CERTIFICATE_REQUIRED = 116
+};
 
 /* ------------------------------------------------------------- handshake.c */
 
@@ -198,15 +289,14 @@ typedef enum {
     SCHAN__STEP_WANT_CREDENTIAL, /* nothing was consumed: the same bytes again */
 } schan__step;
 
-/* The first call of InitializeSecurityContext: no input, makes the security context. */
+/* A client's first call: no input, makes the security context. */
 schan_result schan__handshake_start(schan_engine *engine, schan_error *err);
-/* A later one, with the `size` bytes at the head of incoming; consumes what the status
- * says it consumed. */
+/* A later one, and each of a server's, with the `size` bytes at the head of incoming;
+ * consumes what the status says it consumed. */
 schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__step *step,
                                    schan_error *err);
-/* Queues the alert that `control` describes (ApplyControlToken); false when Windows
- * cannot make it. */
-bool schan__handshake_alert(schan_engine *engine, void *control, size_t size);
+/* The first call of a renegotiation that brought no bytes with it (B60). */
+schan_result schan__handshake_restart(schan_engine *engine, schan_error *err);
 
 /* One more step with what has been fed (engine.c). */
 schan_result schan__engine_advance(schan_engine *engine, schan__step *step,
@@ -230,7 +320,8 @@ typedef enum {
                                    next record */
 } schan__content;
 
-enum { SCHAN__TYPE_ALERT = 21 }; /* the one content type that matters here */
+/* The content types that matter here. */
+enum { SCHAN__TYPE_ALERT = 21, SCHAN__TYPE_HANDSHAKE = 22, SCHAN__TYPE_DATA = 23 };
 
 #define SCHAN__RECORD_HEADER 5
 #define SCHAN__RECORD_MAX    (SCHAN__RECORD_HEADER + 16384 + 2048)
@@ -253,6 +344,16 @@ typedef struct {
 schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans,
                                    size_t count, schan__position *position,
                                    size_t *taken, schan_error *err);
+/* ---------------------------------------------------------- renegotiation.c */
+
+/* Whether the peer may begin a new handshake now (B60). */
+bool schan__renegotiation_is_allowed(const schan_engine *engine);
+/* Begins it; the state is POST_HANDSHAKE until continue has come to its end. */
+void schan__renegotiation_begin(schan_engine *engine);
+/* Goes on as far as the records allow. Application data that comes in between is put
+ * aside. Results: SCHAN_OK (done), SCHAN_WANT_READ, SCHAN_WANT_CREDENTIAL, failures. */
+schan_result schan__renegotiation_continue(schan_engine *engine, schan_error *err);
+
 /* ---------------------------------------------------------------- stream.c */
 
 /* As schan_engine_write, going on at `*position` and adding to `*consumed`.

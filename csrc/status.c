@@ -217,6 +217,29 @@ static const schan_text alerts[] = {
      "check alpn_protocols"},
 };
 
+static const schan_text causes[] = {
+    {SCHAN_CAUSE_NO_SERVER_ROLE, "no_server_role",
+     "this system's Schannel does not take the server's part",
+     "Wine can from version 9 on; on Windows its settings may forbid every version "
+     "that "
+     "the client offers"},
+    {SCHAN_CAUSE_NO_CLIENT_CERTIFICATE, "no_client_certificate",
+     "the client sent no certificate, and one is required",
+     "give the client a certificate that an authority accepted here has issued"},
+    {SCHAN_CAUSE_REFUSED_AFTER_HANDSHAKE, "refused_after_handshake",
+     "the peer seems to have refused the handshake after its end",
+     "under TLS 1.3 a server judges the client certificate so late: it may miss one, "
+     "or "
+     "not accept the one it got"},
+    {SCHAN_CAUSE_LARGE_HANDSHAKE, "large_handshake",
+     "the handshake of the peer is larger than 64 KiB",
+     "Windows limits it: MessageLimitClient and MessageLimitServer in the registry, "
+     "under SCHANNEL\\Messaging"},
+    {SCHAN_CAUSE_PEER_CHANGED, "peer_changed",
+     "a renegotiation brought another certificate or ALPN protocol",
+     "the server behind this address has changed, or somebody is in between"},
+};
+
 static const schan_text *find(const schan_text *rows, size_t count, int32_t code)
 {
     for (size_t i = 0; i < count; i++) {
@@ -235,6 +258,11 @@ const schan_text *schan_status_text(int32_t status)
 const schan_text *schan_alert_text(int32_t alert)
 {
     return find(alerts, sizeof(alerts) / sizeof(alerts[0]), alert);
+}
+
+const schan_text *schan_cause_text(int32_t cause)
+{
+    return find(causes, sizeof(causes) / sizeof(causes[0]), cause);
 }
 
 /* ------------------------------------------------------------------ errors */

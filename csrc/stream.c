@@ -3,8 +3,8 @@
  *
  * The reading side decrypts the record at the head of incoming in place and gives its
  * application data out as it lies there; the writing side encrypts into outgoing. Both stand
- * still while a post-handshake message is half done (B58, B61): InitializeSecurityContext
- * takes it, and what it leaves goes back to DecryptMessage.
+ * still while a post-handshake message is half done (B58, B61): the function of the
+ * handshake takes it, and what it leaves goes back to DecryptMessage.
  *
  * Always true here: application data goes out in the order in which it came; what was
  * decrypted before a failure goes out before the failure is told (B67).
@@ -15,12 +15,15 @@ static const size_t most_outgoing_bytes = (size_t)128 * 1024;
 
 /* ----------------------------------------------------------------- reading */
 
-/* A post-handshake message (B58): InitializeSecurityContext takes it; what it leaves
- * goes back to DecryptMessage. */
+/* A post-handshake message (B58, B63): the function of the handshake takes it; what it
+ * leaves goes back to DecryptMessage. */
 static schan_result continue_post_handshake(schan_engine *engine, schan_error *err)
 {
     schan__step step = SCHAN__STEP_AGAIN;
 
+    if (engine->is_renegotiating) {
+        return schan__renegotiation_continue(engine, err);
+    }
     while (step != SCHAN__STEP_DONE) {
         schan_result result = schan__engine_advance(engine, &step, err);
         if (result != SCHAN_OK) {
@@ -54,12 +57,14 @@ static schan_result act_on(schan_engine *engine, schan__content content,
         engine->peer_closed = true;
         break;
     case SCHAN__CONTENT_POST_HANDSHAKE:
-        if (engine->info.protocol !=
-            SCHAN_TLS_1_3) { /* B60: a renegotiation, which is refused */
+        if (engine->info.protocol == SCHAN_TLS_1_3) {
+            engine->state = SCHAN_STATE_POST_HANDSHAKE;
+        } else if (schan__renegotiation_is_allowed(engine)) {
+            schan__renegotiation_begin(engine); /* B60 */
+        } else {
             return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_I_RENEGOTIATE,
                                       "DecryptMessage", err);
         }
-        engine->state = SCHAN_STATE_POST_HANDSHAKE;
         break;
     case SCHAN__CONTENT_DATA:
     case SCHAN__CONTENT_WANT_RECORD:

@@ -109,6 +109,9 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         sentence, symbol, hint = describe(err.status, _text(err.call))
         if symbol == "SEC_E_UNSUPPORTED_FUNCTION":  # B95: which one says more than the sentence
             sentence = f"{sentence}: {_text(err.call)}"
+    if (cause := lib.schan_cause_text(err.cause)) != ffi.NULL:
+        sentence, hint = _text(cause.sentence), _text(cause.hint)
+        symbol = symbol or _text(cause.name)
     if detail := ffi.string(err.detail).decode("ascii"):
         sentence = f"{sentence}; it sent {detail!r}"
     return kind(
