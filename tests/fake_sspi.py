@@ -6,9 +6,10 @@
         Decrypt(given=record(23, b"x" * 40), data=b"220 ready"),
     )
 
-The script holds the calls of InitializeSecurityContext, ApplyControlToken, EncryptMessage and
-DecryptMessage, in order, with what they must be given and what they answer. Credentials, queries
-and frees need no script: they are answered from `acquire_answers` and the attributes below.
+The script holds the calls of Initialize- and AcceptSecurityContext, ApplyControlToken,
+EncryptMessage and DecryptMessage, in order, with what they must be given and what they answer.
+Credentials, queries and frees need no script: they are answered from `acquire_answers` and the
+attributes below.
 
 `problems()` tells what was wrong, and a fixture fails on it: steps nobody called, buffers against
 the rules that windows_behaviours.md collects (the rows are named), tokens, security contexts and
@@ -24,7 +25,9 @@ from typing import Any
 
 from fake_sspi_facts import Facts
 from fake_sspi_script import (
+    APPLICATION_DATA,
     RECORD_HEADER,
+    Accept,
     Control,
     Decrypt,
     Encrypt,
@@ -32,7 +35,18 @@ from fake_sspi_script import (
     Step,
     seal,
 )
-from fake_sspi_types import REQUESTED, Attribute, Buffer, ClientBit, Status, ffi
+from fake_sspi_types import (
+    REQUESTED,
+    SCHANNEL_SESSION_NEVER_RESUMED,
+    SERVER_REQUESTED,
+    Attribute,
+    Buffer,
+    ClientBit,
+    Flag,
+    ServerFlag,
+    Status,
+    ffi,
+)
 
 AFTER_DECRYPT: dict[int, str] = {
     Status.SEC_E_OK: "open",
@@ -45,7 +59,7 @@ AFTER_DECRYPT: dict[int, str] = {
 class Context:
     """What the fake knows of a security context."""
 
-    credential: int
+    credentials: set[int]  # all it was advanced with
     target: str
     phase: str = "handshake"  # then open, post-handshake, expired, failed
     has_control: bool = False
@@ -59,6 +73,7 @@ class FakeSSPI:
         self.misuses: list[str] = []
         self.calls: list[str] = []
         self.targets: list[str | None] = []
+        self.credentials_used: list[int] = []  # by ISC and ASC, one for each call
         self.acquire_answers: deque[int] = deque()
         self.on_acquire: Callable[[Any], None] = lambda _: None
         self.query_status: dict[int, int] = {}
@@ -66,6 +81,7 @@ class FakeSSPI:
         self.protocol = int(ClientBit.TLS_1_3)
         self.cipher_suite = "TLS_AES_256_GCM_SHA384"
         self.alpn: bytes | None = None
+        self.issuers: list[bytes] = []
         self.peer_certificate: Callable[[], int] | None = None
         self.facts = Facts(self)
         self._script: deque[Step] = deque()
@@ -103,6 +119,7 @@ class FakeSSPI:
             ("AcquireCredentialsHandleW", self._acquire),
             ("FreeCredentialsHandle", self._free_credential),
             ("InitializeSecurityContextW", self._initialize),
+            ("AcceptSecurityContext", self._accept),
             ("DeleteSecurityContext", self._delete),
             ("ApplyControlToken", self._control),
             ("QueryContextAttributesW", self._query),
@@ -177,8 +194,8 @@ class FakeSSPI:
         self._expect(
             "Microsoft Unified Security Protocol Provider" == ffi.string(package), "package"
         )
-        outbound = 2
-        self._expect(outbound == use, "a client credential is outbound")
+        inbound, outbound = 1, 2
+        self._expect(use in {inbound, outbound}, f"credential use {use}")
         self.on_acquire(auth_data)
         credential = rest[2]
         credential.dwLower, credential.dwUpper = self._next_handle, 0
@@ -190,7 +207,7 @@ class FakeSSPI:
 
     def _free_credential(self, handle: Any) -> int:
         key = int(handle.dwLower)
-        users = [context for context in self._contexts.values() if context.credential == key]
+        users = [context for context in self._contexts.values() if key in context.credentials]
         self._expect(not users, "credential freed before its security context (row 71)")
         if not self._expect(key in self._credentials, "FreeCredentialsHandle of no credential"):
             return Status.SEC_E_INVALID_HANDLE
@@ -205,17 +222,15 @@ class FakeSSPI:
         name = None if target == ffi.NULL else ffi.string(target)
         self.targets.append(name)
         self._expect((zero, zero_too) == (0, 0), "reserved parameters are 0")
-        self._expect(
-            int(REQUESTED) & ~requested == 0, f"flags are missing: {requested:#x} (row 16)"
-        )
-        self._expect(int(credential.dwLower) in self._credentials, "ISC with a freed credential")
+        self._note_credential(credential, "ISC")
         self._check_output(output)
         step = self._next_step(Initialize)
         if step is None:
             return Status.SEC_E_INTERNAL_ERROR
+        self._check_flags(step, requested)
         is_first, is_alert = handle == ffi.NULL, False
         if is_first:
-            context = Context(int(credential.dwLower), name or "")
+            context = Context({int(credential.dwLower)}, name or "")
             self._expect(new_handle != ffi.NULL, "the first call needs phNewContext (row 16)")
             self._check_offer(step, source)
         else:
@@ -223,17 +238,94 @@ class FakeSSPI:
             if found is None:
                 return Status.SEC_E_INVALID_HANDLE
             context, is_alert = found, found.has_control
+            context.credentials.add(int(credential.dwLower))
             if refused := self._check_input(step, context, name, source):
                 return refused
         self._answer_initialize(step, source if not is_first else ffi.NULL, output)
         granted[0] = step.flags
         if is_first and step.status >= 0:
-            new_handle.dwLower, new_handle.dwUpper = self._next_handle, 0
-            self._contexts[self._next_handle] = context
-            self._next_handle += 1
+            self._make_context(context, new_handle)
         if not is_alert:
             self._advance(context, step)
         return int(step.status)
+
+    def _note_credential(self, credential: Any, call: str) -> None:
+        key = int(credential.dwLower)
+        self.credentials_used.append(key)
+        self._expect(key in self._credentials, f"{call} with a freed credential")
+
+    def _check_flags(self, step: Initialize, requested: int) -> None:
+        wanted = int(REQUESTED) if step.is_supplied else int(REQUESTED & ~Flag.USE_SUPPLIED_CREDS)
+        self._expect(wanted & ~requested == 0, f"flags are missing: {requested:#x} (row 16)")
+        is_supplied = bool(requested & Flag.USE_SUPPLIED_CREDS)
+        self._expect(
+            step.is_supplied == is_supplied, f"USE_SUPPLIED_CREDS is {is_supplied} (row 28)"
+        )
+
+    def _make_context(self, context: Context, handle: Any) -> None:
+        handle.dwLower, handle.dwUpper = self._next_handle, 0
+        self._contexts[self._next_handle] = context
+        self._next_handle += 1
+
+    def _accept(self, *arguments: Any) -> int:
+        credential, handle, source, requested, representation = arguments[:5]
+        new_handle, output, granted, _expiry = arguments[5:]
+        self._expect(representation == 0, "the data representation is 0")
+        self._note_credential(credential, "ASC")
+        self._check_output(output)
+        self._expect(new_handle != ffi.NULL, "ASC needs phNewContext in every call")
+        step = self._next_step(Accept)
+        if step is None:
+            return Status.SEC_E_INTERNAL_ERROR
+        self._check_server_flags(step, requested)
+        is_first = handle == ffi.NULL
+        context = Context(set(), "") if is_first else self._context(handle, "ASC")
+        if context is None:
+            return Status.SEC_E_INVALID_HANDLE
+        context.credentials.add(int(credential.dwLower))
+        is_alert = context.has_control
+        if refused := self._check_token(step, context, source, is_first=is_first):
+            return refused
+        self._answer_initialize(step, source, output)
+        granted[0] = step.flags
+        if step.status < 0:
+            new_handle.dwLower = 0xBAD  # nobody may use what a failed call left
+        elif is_first:
+            self._make_context(context, new_handle)
+        if not is_alert:
+            self._advance(context, step)
+        return int(step.status)
+
+    def _check_server_flags(self, step: Accept, requested: int) -> None:
+        wanted = int(SERVER_REQUESTED)
+        self._expect(wanted & ~requested == 0, f"flags are missing: {requested:#x} (row 76)")
+        is_mutual = bool(requested & ServerFlag.MUTUAL_AUTH)
+        self._expect(step.is_mutual == is_mutual, f"MUTUAL_AUTH is {is_mutual} (row 78)")
+
+    def _check_token(self, step: Accept, context: Context, source: Any, *, is_first: bool) -> int:
+        """Rows 76, 77: [TOKEN, EMPTY], and ALPN in a third slot while there is no context."""
+        if context.has_control:
+            context.has_control = False
+            self._expect(source == ffi.NULL, "after a control token there is no input (row 68)")
+            return Status.SEC_E_OK
+        if source == ffi.NULL:
+            return self._misuse("ASC before bytes have arrived (row 76)")
+        buffers = [source.pBuffers[i] for i in range(source.cBuffers)]
+        kinds = [buffer.BufferType for buffer in buffers]
+        offer = [Buffer.APPLICATION_PROTOCOLS] if is_first and step.alpn is not None else []
+        if kinds != [Buffer.TOKEN, Buffer.EMPTY, *offer]:
+            return self._misuse(f"input buffers {kinds} (rows 76, 77)")
+        if (buffers[1].cbBuffer, buffers[1].pvBuffer) != (0, ffi.NULL):
+            return self._misuse("an EMPTY buffer that is not empty (row 20)")
+        if offer:
+            found = bytes(ffi.buffer(buffers[2].pvBuffer, buffers[2].cbBuffer))
+            self._expect(step.alpn == found, f"ALPN offer {found!r}, not {step.alpn!r}")
+        given = bytes(ffi.buffer(buffers[0].pvBuffer, buffers[0].cbBuffer))
+        self._expect(step.given == given, f"ASC got {given!r}, not {step.given!r}")
+        self._expect(
+            context.phase in {"handshake", "post-handshake"}, f"ASC on a context {context.phase}"
+        )
+        return Status.SEC_E_OK
 
     def _check_output(self, output: Any) -> None:
         buffers = [output.pBuffers[i] for i in range(output.cBuffers)]
@@ -264,6 +356,9 @@ class FakeSSPI:
             self._expect(source == ffi.NULL, "after a control token there is no input (row 68)")
             return Status.SEC_E_OK
         if source == ffi.NULL:
+            self._expect(step.given is None, f"the script has input: {step}")
+            if step.is_restart and context.phase == "post-handshake":
+                return Status.SEC_E_OK  # row 60
             return self._misuse(
                 "ISC without input in mid handshake (row 34)", Status.SEC_E_INCOMPLETE_MESSAGE
             )
@@ -280,7 +375,7 @@ class FakeSSPI:
         self._expect(step.given == given, f"ISC got {given!r}, not {step.given!r}")
         return Status.SEC_E_OK
 
-    def _answer_initialize(self, step: Initialize, source: Any, output: Any) -> None:
+    def _answer_initialize(self, step: Initialize | Accept, source: Any, output: Any) -> None:
         if source != ffi.NULL and (step.extra or step.missing is not None):
             is_extra = step.extra > 0
             second = source.pBuffers[1]
@@ -292,7 +387,7 @@ class FakeSSPI:
         if step.alert:
             self._give_token(output.pBuffers[1], step.alert)
 
-    def _advance(self, context: Context, step: Initialize) -> None:
+    def _advance(self, context: Context, step: Initialize | Accept) -> None:
         if step.status == Status.SEC_E_OK:
             context.phase = "open"
         elif step.status < 0 and step.status != Status.SEC_E_INCOMPLETE_MESSAGE:
@@ -307,7 +402,8 @@ class FakeSSPI:
         self._expect(token.BufferType == Buffer.TOKEN, "a control token is a TOKEN (row 70)")
         given = bytes(ffi.buffer(token.pvBuffer, token.cbBuffer))
         self._expect(step.token == given, f"control token {given!r}, not {step.token!r}")
-        context.has_control = step.status == Status.SEC_E_OK
+        is_alert = given != SCHANNEL_SESSION_NEVER_RESUMED
+        context.has_control = step.status == Status.SEC_E_OK and is_alert
         context.is_shut_down = context.has_control
         return int(step.status)
 
@@ -331,6 +427,7 @@ class FakeSSPI:
             Attribute.APPLICATION_PROTOCOL: self._tell_alpn,
             Attribute.REMOTE_CERT_CONTEXT: self._tell_peer,
             **self.facts.answers(),
+            Attribute.ISSUER_LIST_EX: self._tell_issuers,
         }
         if attribute not in answers:
             return Status.SEC_E_UNSUPPORTED_FUNCTION
@@ -374,6 +471,16 @@ class FakeSSPI:
         ffi.cast("void **", value)[0] = ffi.cast("void *", self.peer_certificate())
         return Status.SEC_E_OK
 
+    def _tell_issuers(self, value: Any) -> int:
+        issuers = ffi.cast("IssuerList *", value)
+        names = [ffi.new("uint8_t[]", list(name)) for name in self.issuers]
+        blobs = ffi.new("NameBlob[]", max(1, len(names)))
+        for blob, name in zip(blobs, names, strict=False):
+            blob.cbData, blob.pbData = len(name), name
+        self._tokens[int(ffi.cast("uintptr_t", blobs))] = (blobs, names)
+        issuers.aIssuers, issuers.cIssuers = blobs, len(names)
+        return Status.SEC_E_OK
+
     # --------------------------------------------------------------------------------- records
 
     def _message(self, description: Any, kinds: Sequence[int], call: str) -> list[Any] | None:
@@ -394,10 +501,13 @@ class FakeSSPI:
         buffers = self._message(description, kinds, "DecryptMessage")
         if context is None or step is None or buffers is None:
             return Status.SEC_E_INVALID_TOKEN
-        self._expect(context.phase == "open", f"DecryptMessage on a context {context.phase}")
         start, size = ffi.cast("uint8_t *", buffers[0].pvBuffer), buffers[0].cbBuffer
         given = bytes(ffi.buffer(start, size))
         self._check_record(step, given)
+        is_between = self._is_renegotiating(context) and given[0] == APPLICATION_DATA
+        self._expect(
+            context.phase == "open" or is_between, f"DecryptMessage on a context {context.phase}"
+        )
         if step.status == Status.SEC_E_INCOMPLETE_MESSAGE:  # row 54: the pointer is lost
             for buffer in buffers[:2]:
                 buffer.BufferType, buffer.pvBuffer, buffer.cbBuffer = Buffer.MISSING, ffi.NULL, 7
@@ -406,8 +516,12 @@ class FakeSSPI:
         ffi.memmove(start + step.data_at, step.data, len(step.data))
         if step.status >= 0:
             self._answer_decrypt(step, buffers, start, size)
-        context.phase = AFTER_DECRYPT.get(step.status, "failed")
+        if not (is_between and step.status == Status.SEC_E_OK):
+            context.phase = AFTER_DECRYPT.get(step.status, "failed")
         return int(step.status)
+
+    def _is_renegotiating(self, context: Context) -> bool:
+        return context.phase == "post-handshake" and self.protocol != ClientBit.TLS_1_3
 
     def _check_record(self, step: Decrypt, given: bytes) -> None:
         self._expect(step.given == given, f"DecryptMessage got {given!r}, not {step.given!r}")

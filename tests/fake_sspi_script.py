@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fake_sspi_types import REQUESTED, Status
+from fake_sspi_types import REQUESTED, SERVER_REQUESTED, Status
 
 RECORD_HEADER = 5
 GRANTED = int(REQUESTED) | 0x10000  # Windows grants more than was asked for (row 35)
+SERVER_GRANTED = int(SERVER_REQUESTED) | 0x800
 ALERT, HANDSHAKE, APPLICATION_DATA = 21, 22, 23
 
 
@@ -33,6 +34,7 @@ class Initialize:
 
     given: the input token; None: no input at all. alpn: the offer of the first call.
     extra, missing: what in[1] becomes. token_at: which of the output buffers gets the token.
+    is_supplied: USE_SUPPLIED_CREDS is asked for. is_restart: no input on an open connection.
     """
 
     given: bytes | None = None
@@ -44,6 +46,27 @@ class Initialize:
     missing: int | None = None
     flags: int = GRANTED
     alpn: bytes | None = None
+    is_supplied: bool = True
+    is_restart: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept:
+    """One call of AcceptSecurityContext; as Initialize.
+
+    alpn: the offer, in a slot of its own. is_mutual: MUTUAL_AUTH is asked for.
+    """
+
+    given: bytes | None = None
+    status: int = Status.SEC_I_CONTINUE_NEEDED
+    token: bytes = b""
+    alert: bytes = b""
+    token_at: int = 0
+    extra: int = 0
+    missing: int | None = None
+    flags: int = SERVER_GRANTED
+    alpn: bytes | None = None
+    is_mutual: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,4 +106,4 @@ class Encrypt:
     trailer: int = 16
 
 
-Step = Initialize | Control | Decrypt | Encrypt
+Step = Initialize | Accept | Control | Decrypt | Encrypt

@@ -35,7 +35,10 @@ ffi.cdef(
             SecHandle *credential, SecHandle *context, const wchar_t *target, uint32_t requested,
             uint32_t reserved1, uint32_t representation, SecBufferDesc *input, uint32_t reserved2,
             SecHandle *new_context, SecBufferDesc *output, uint32_t *granted, TimeStamp *expiry);
-        void *AcceptSecurityContext;
+        SECURITY_STATUS (__stdcall *AcceptSecurityContext)(
+            SecHandle *credential, SecHandle *context, SecBufferDesc *input, uint32_t requested,
+            uint32_t representation, SecHandle *new_context, SecBufferDesc *output,
+            uint32_t *granted, TimeStamp *expiry);
         void *CompleteAuthToken;
         SECURITY_STATUS (__stdcall *DeleteSecurityContext)(SecHandle *context);
         SECURITY_STATUS (__stdcall *ApplyControlToken)(SecHandle *context, SecBufferDesc *input);
@@ -110,6 +113,8 @@ ffi.cdef(
         uint32_t cbKeyingMaterial;
     } KeyingMaterialInfo;
     typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } KeyingMaterial;
+    typedef struct { uint32_t cbData; void *pbData; } NameBlob;
+    typedef struct { NameBlob *aIssuers; uint32_t cIssuers; } IssuerList;
     """
 )
 
@@ -166,6 +171,7 @@ class Attribute(enum.IntEnum):
     APPLICATION_PROTOCOL = 35
     REMOTE_CERT_CONTEXT = 0x53
     LOCAL_CERT_CONTEXT = 0x54
+    ISSUER_LIST_EX = 0x59
     CONNECTION_INFO = 0x5A
     SESSION_INFO = 0x5D
     CIPHER_INFO = 0x64
@@ -200,6 +206,29 @@ REQUESTED = (
 )
 
 
+class ServerFlag(enum.IntFlag):
+    """ASC_REQ_*, and ASC_RET_* of the same values: not all are those of ISC."""
+
+    MUTUAL_AUTH = 0x2
+    REPLAY_DETECT = 0x4
+    SEQUENCE_DETECT = 0x8
+    CONFIDENTIALITY = 0x10
+    ALLOCATE_MEMORY = 0x100
+    EXTENDED_ERROR = 0x8000
+    STREAM = 0x10000
+    INTEGRITY = 0x20000
+
+
+SERVER_INDISPENSABLE = (
+    ServerFlag.REPLAY_DETECT
+    | ServerFlag.SEQUENCE_DETECT
+    | ServerFlag.CONFIDENTIALITY
+    | ServerFlag.ALLOCATE_MEMORY
+    | ServerFlag.STREAM
+)
+SERVER_REQUESTED = SERVER_INDISPENSABLE | ServerFlag.EXTENDED_ERROR | ServerFlag.INTEGRITY
+
+
 class CredentialFlag(enum.IntFlag):
     """SCH_CRED_* and SCH_USE_STRONG_CRYPTO."""
 
@@ -221,6 +250,7 @@ class ClientBit(enum.IntFlag):
 
 
 SCHANNEL_SHUTDOWN = (1).to_bytes(4, "little")
+SCHANNEL_SESSION_NEVER_RESUMED = (3).to_bytes(4, "little") + (2).to_bytes(4, "little")
 
 
 def schannel_alert(number: int) -> bytes:

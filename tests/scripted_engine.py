@@ -48,6 +48,7 @@ class Failure(NamedTuple):
     alert: int
     call: str
     detail: str
+    cause: str
 
 
 class ScriptedEngine:
@@ -61,10 +62,13 @@ class ScriptedEngine:
         name: str | None = NAME,
         alpn: bytes = b"",
         protocols: int = ALL_VERSIONS,
+        credential: Any = None,
+        **config: int,
     ) -> None:
         self._ffi, self._lib = _lib.require()
         self.is_owner = True
         self._cleanup = contextlib.ExitStack()
+        self._freed_early: list[Any] = []
         self._err = self._ffi.new("schan_error *")
         self._size = self._ffi.new("size_t *")
         with contextlib.ExitStack() as on_failure:
@@ -72,16 +76,23 @@ class ScriptedEngine:
             table = self._ffi.cast("void *", sspi.address)
             replaced = self._ffi.cast("schan_system *", system.address if system else 0)
             self.library = self._make("schan_library", table, replaced)
-            settings = self._ffi.new(
-                "schan_credential_config *", {"protocols": protocols, "check_revocation": False}
-            )
-            self.credential = self._make("schan_credential", self.library, settings)
+            self._protocols = protocols
+            self.credential = self.make_credential(**(credential or {}))
             wide = self._ffi.NULL if name is None else self._ffi.new("wchar_t[]", name)
             pinned = self._ffi.from_buffer("uint8_t[]", alpn)
-            config = {"server_name": wide, "alpn_protocols": pinned, "alpn_size": len(alpn)}
-            c_config = self._ffi.new("schan_engine_config *", {**config, "protocols": protocols})
+            offer = {"server_name": wide, "alpn_protocols": pinned, "alpn_size": len(alpn)}
+            c_config = self._ffi.new(
+                "schan_engine_config *", {**offer, "protocols": protocols, **config}
+            )
             self.handle = self._make("schan_engine", self.credential, c_config)
             on_failure.pop_all()
+
+    def make_credential(self, **settings: Any) -> Any:
+        """Return a credential on the same library; `settings` are schan_credential_config's."""
+        c_config = self._ffi.new(
+            "schan_credential_config *", {"protocols": self._protocols, **settings}
+        )
+        return self._make("schan_credential", self.library, c_config)
 
     def _make(self, kind: str, *arguments: Any) -> Any:
         out = self._ffi.new(f"{kind} **")
@@ -92,8 +103,13 @@ class ScriptedEngine:
         return out[0]
 
     def _free(self, kind: str, pointer: Any) -> None:
-        if kind != "schan_engine" or self.is_owner:
+        if pointer not in self._freed_early and (kind != "schan_engine" or self.is_owner):
             getattr(self._lib, f"{kind}_free")(pointer)
+
+    def free_early(self, credential: Any) -> None:
+        """Free a credential of `make_credential` now, and not when all is freed."""
+        self._freed_early.append(credential)
+        self._lib.schan_credential_free(credential)
 
     def disown(self) -> Any:
         """Return the schan_engine for an object that takes it over."""
@@ -114,7 +130,8 @@ class ScriptedEngine:
         err = self._err
         call = "" if err.call == self._ffi.NULL else self._ffi.string(err.call).decode()
         detail = self._ffi.string(err.detail).decode()
-        return Failure(self._word(err.result), err.status, err.alert, call, detail)
+        cause = self._ffi.typeof("schan_cause").elements[err.cause].removeprefix("SCHAN_CAUSE_")
+        return Failure(self._word(err.result), err.status, err.alert, call, detail, cause)
 
     @property
     def state(self) -> str:
@@ -125,6 +142,22 @@ class ScriptedEngine:
         for data in records:
             self.feed(data)
         return self._word(self._lib.schan_engine_handshake(self.handle, self._err))
+
+    def provide(self, credential: Any = None) -> str:
+        """Answer WANT_CREDENTIAL; None: no identity."""
+        chosen = self._ffi.NULL if credential is None else credential
+        result = self._lib.schan_engine_provide_credential(self.handle, chosen, self._err)
+        return self._word(result)
+
+    def issuers(self) -> list[bytes]:
+        """Return the names of the acceptable issuers."""
+        found: list[bytes] = []
+        while (span := self._lib.schan_engine_issuer(self.handle, len(found))).size:
+            found.append(bytes(self._ffi.buffer(span.data, span.size)))
+        return found
+
+    def resumption_is_off(self) -> bool:
+        return bool(self._lib.schan_engine_resumption_is_off(self.handle))
 
     def verified(self, reason: int = 0, status: int = 0) -> str:
         verdict = self._ffi.new("schan_verdict *", {"reason": reason, "status": status})
