@@ -487,6 +487,24 @@ def test_close_is_harmless_when_repeated_and_ends_all_calls(raw: Raw) -> None:
     assert 1 == raw.table.called().count("DeleteSecurityContext")
 
 
+NEEDING_A_HANDLE: list[Callable[[SecurityContext], Any]] = [
+    lambda context: context.query(4, 20),
+    lambda context: context.decrypt([Buffer(T.DATA, b"sealed")]),
+    lambda context: context.export(),
+]
+
+
+@needs_schannel
+@pytest.mark.parametrize("use", NEEDING_A_HANDLE, ids=["query", "decrypt", "export"])
+def test_security_context_without_a_handle_reaches_no_windows(
+    table: FakeFunctions, use: Callable[[SecurityContext], Any]
+) -> None:
+    with SecurityContext() as context, pytest.raises(SSPIError, match="does not exist yet") as got:
+        use(context)
+
+    assert ("SEC_E_INVALID_HANDLE", []) == (got.value.symbol, table.called())
+
+
 @needs_schannel
 def test_export_that_deletes_leaves_nothing_to_delete(raw: Raw) -> None:
     raw.context.export(sspi.ExportFlag.DELETE_OLD)

@@ -214,7 +214,7 @@ class SecurityContext(Handle):
     def _on_message(self, name: str, buffers: Buffers, arguments: Any) -> Message:
         message = self._table.message(given(buffers))
         demand(self._table, name)
-        with self._held() as handle:
+        with self._existing() as handle:
             status = self._table.call(name, handle, *arguments(message.pointer))
             left = taken(message)
         return Message(checked(name, status, (), left), left)
@@ -256,7 +256,7 @@ class SecurityContext(Handle):
         """
         name = "ExportSecurityContext"
         demand(self._table, name)
-        with self._held() as handle:
+        with self._existing() as handle:
             status, packed, token = self._table.export(handle, int(flags))
             checked(name, status)
             if flags & ExportFlag.DELETE_OLD:

@@ -86,6 +86,14 @@ class Handle:
             yield self._table.null() if self._owned.handle is None else self._owned.handle
 
     @contextmanager
+    def _existing(self) -> Iterator[Any]:
+        """Keep the handle valid; give it, which must be there."""
+        with self._held() as handle:
+            if self._owned.handle is None:
+                raise self._no_handle("does not exist yet")
+            yield handle
+
+    @contextmanager
     def _use_counted(self) -> Iterator[None]:
         hold = self._use.hold()
         try:
@@ -104,7 +112,7 @@ class Handle:
 
     def _on_handle(self, name: str, *arguments: Any) -> Status:
         """Call a function whose first argument is the handle."""
-        with self._held() as handle:
+        with self._existing() as handle:
             return call(self._table, name, handle, *arguments)
 
     def _query(self, name: str, attribute: int, room: int | bytes) -> bytes:
