@@ -65,6 +65,10 @@ class Identity:
     def leaf(self) -> x509.Certificate:
         return self.chain[0]
 
+    @property
+    def leaf_der(self) -> bytes:
+        return self.leaf.public_bytes(serialization.Encoding.DER)
+
     def server_context(self) -> ssl.SSLContext:
         """Return a stdlib server context that presents this identity."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

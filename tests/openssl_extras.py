@@ -21,8 +21,8 @@ _WINDOWS_NAMES = ("libssl-3", "libssl-3-x64", "libssl-3-arm64", "libssl-1_1", "l
 def answer_client_hello(tls: ssl.SSLObject) -> bool:
     """Produce the whole TLS 1.3 flight up to Finished; False until the ClientHello is there."""
     byte, count = ctypes.create_string_buffer(1), ctypes.c_size_t()
-    status = _library().SSL_read_early_data(
-        _pointer(tls), byte, ctypes.c_size_t(1), ctypes.byref(count)
+    status = library().SSL_read_early_data(
+        pointer_of(tls), byte, ctypes.c_size_t(1), ctypes.byref(count)
     )
     return bool(status == _READ_EARLY_DATA_FINISH)
 
@@ -30,8 +30,8 @@ def answer_client_hello(tls: ssl.SSLObject) -> bool:
 def write_before_client_finished(tls: ssl.SSLObject, data: bytes) -> None:
     """Encrypt `data` as 0.5-RTT data: behind our Finished, before the client's (RFC 8446, 2)."""
     count = ctypes.c_size_t()
-    status = _library().SSL_write_early_data(
-        _pointer(tls), data, ctypes.c_size_t(len(data)), ctypes.byref(count)
+    status = library().SSL_write_early_data(
+        pointer_of(tls), data, ctypes.c_size_t(len(data)), ctypes.byref(count)
     )
     if (status, count.value) != (1, len(data)):
         raise RuntimeError(f"SSL_write_early_data: status {status}, {count.value} bytes written")
@@ -40,13 +40,14 @@ def write_before_client_finished(tls: ssl.SSLObject, data: bytes) -> None:
 def key_update(tls: ssl.SSLObject, *, request: bool) -> None:
     """Queue a KeyUpdate; with `request` the peer has to answer with its own (RFC 8446, 4.6.3)."""
     kind = _KEY_UPDATE_REQUESTED if request else _KEY_UPDATE_NOT_REQUESTED
-    if _library().SSL_key_update(_pointer(tls), kind) != 1:
+    if library().SSL_key_update(pointer_of(tls), kind) != 1:
         raise RuntimeError("SSL_key_update failed")
     tls.do_handshake()
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """Return the libssl that the ssl module uses."""
     names = _WINDOWS_NAMES if os.name == "nt" else (_ssl.__file__,)
     for name in names:
         try:
@@ -56,10 +57,11 @@ def _library() -> ctypes.CDLL:
     raise RuntimeError(f"OpenSSL is not among {', '.join(names)}")
 
 
-def _pointer(tls: ssl.SSLObject) -> ctypes.c_void_p:
+def pointer_of(tls: ssl.SSLObject) -> ctypes.c_void_p:
+    """Return the `SSL *` of an ssl.SSLObject."""
     inner = tls._sslobj  # type: ignore[attr-defined]  # private: there is no other way to the SSL *
     address = id(inner) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
     pointer = ctypes.c_void_p.from_address(address)
-    if _library().SSL_is_server(pointer) != 1:
+    if library().SSL_is_server(pointer) != int(tls.server_side or 0):
         raise RuntimeError("the ssl module's object has another layout")
     return pointer
