@@ -57,6 +57,9 @@ class Identity:
     key_pem: bytes
     anchor_pem: bytes
 
+    def __post_init__(self) -> None:
+        _made[self.leaf_der] = self
+
     @property
     def chain(self) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(self.chain_pem)
@@ -67,7 +70,8 @@ class Identity:
 
     @property
     def leaf_der(self) -> bytes:
-        return self.leaf.public_bytes(serialization.Encoding.DER)
+        end = "-----END CERTIFICATE-----\n"
+        return ssl.PEM_cert_to_DER_cert(self.chain_pem.decode("ascii").split(end)[0] + end)
 
     def server_context(self) -> ssl.SSLContext:
         """Return a stdlib server context that presents this identity."""
@@ -86,6 +90,14 @@ class Identity:
         context.hostname_checks_common_name = False
         context.load_verify_locations(cadata=self.anchor_pem.decode("ascii"))
         return context
+
+
+_made: dict[bytes, Identity] = {}
+
+
+def identity_of(leaf_der: bytes) -> Identity | None:
+    """Return the identity that was made with this certificate, and so its key."""
+    return _made.get(leaf_der)
 
 
 def _tell_every_end(context: ssl.SSLContext) -> None:

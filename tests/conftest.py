@@ -2,6 +2,7 @@
 
 The lane: with SCHANNEL_LAB_TLS13=1 the servers speak TLS 1.3 and nothing else, otherwise TLS 1.2.
 Tests marked `schannel` need Schannel, on Windows or under Wine; elsewhere they are skipped.
+With SCHANNEL_LAB_MODEL the loopback tests run over a model of Schannel: see `model_lane`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import model_lane
 import pytest
 from certs import Certificates, Identity
 from clients import Connector
@@ -23,18 +25,34 @@ from loopback import RawServer, TLSServer
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "schannel: needs Schannel, so Windows or Wine")
+    config.addinivalue_line(
+        "markers", "not_over_the_model(reason): not in the lanes that have a model of Schannel"
+    )
     # A shell starts background jobs with SIGINT ignored, and Python leaves it so; some tests
     # press Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if model_lane.windows_of_lane() is not None:
+        config.hook.pytest_deselected(items=model_lane.select(items))
     if sys.platform == "win32":
         return
     skip = pytest.mark.skip(reason="Schannel is part of Windows: run `python3 ci/lab.py pytest`")
     for item in items:
         if item.get_closest_marker("schannel"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _schannel() -> Iterator[None]:
+    """Put a model in the place of Schannel in the lanes that have one."""
+    windows = model_lane.windows_of_lane()
+    if windows is None:
+        yield
+        return
+    with model_lane.installed(windows):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from fake_sspi_types import Status, signed
 from schannel_model_alert import UnsealableError, fatal_alert
 from schannel_model_context import Ledger, Phase, SecurityContext
 from schannel_model_options import Feeding, Hint, Windows
-from schannel_model_tls import RECORD_HEADER, Message, Progress, record_at
+from schannel_model_tls import APPLICATION_DATA, RECORD_HEADER, Message, Progress, record_at
 from schannel_model_types import Control
 
 _CLOSE_NOTIFY = bytes((21, 3, 3, 0, 2, 1, 0))
@@ -110,6 +110,8 @@ class Handshake:
                 return Answer(Status.SEC_E_INVALID_TOKEN)  # row 33
             if size is None or start + size > len(given):
                 return self._incomplete(given, start, size)
+            if size == RECORD_HEADER and given[start] != APPLICATION_DATA:
+                return Answer(Status.SEC_E_INVALID_TOKEN)  # RFC 8446, 5.1: never empty
             context.seen = given[: start + size]
             answer = self._advance(context, given, start)
             if answer is not None:

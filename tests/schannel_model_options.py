@@ -46,7 +46,7 @@ class Windows:
     (row 1). knows_alpn: else the buffer is refused (row 17). shutdown_status: of the ISC that gives
     close_notify out (row 68). alert_buffer: which output buffer gets an alert (rows 32, 80).
     asks_for_credentials: SEC_I_INCOMPLETE_CREDENTIALS where row 28 has it. resumes: keeps sessions.
-    table_version: of the function table (row 95).
+    table_version: of the function table (row 95). build: what WindowsBuild tells (row 82).
     """
 
     name: str = "Windows 11"
@@ -61,6 +61,7 @@ class Windows:
     asks_for_credentials: bool = True
     resumes: bool = True
     table_version: int = 3
+    build: int = 26100
 
 
 def windows_11() -> Windows:
@@ -70,6 +71,7 @@ def windows_11() -> Windows:
 def server_2019() -> Windows:
     return Windows(
         name="Windows Server 2019",
+        build=17763,
         versions=OLD_VERSIONS,
         shutdown_status=Status.SEC_E_OK,
     )
@@ -78,6 +80,7 @@ def server_2019() -> Windows:
 def windows_7() -> Windows:
     return Windows(
         name="Windows 7",
+        build=7601,
         versions=OLD_VERSIONS,
         takes_sch_credentials=False,
         knows_alpn=False,
