@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import model_lane
@@ -44,14 +44,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+_failed: pytest.StashKey[bool] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or call.excinfo is not None
+    return report
+
+
 @pytest.fixture(autouse=True)
-def _schannel() -> Iterator[None]:
+def _schannel(request: pytest.FixtureRequest) -> Iterator[None]:
     """Put a model in the place of Schannel in the lanes that have one."""
     windows = model_lane.windows_of_lane()
     if windows is None:
         yield
         return
-    with model_lane.installed(windows):
+    with model_lane.installed(windows, lambda: request.node.stash.get(_failed, False)):
         yield
 
 

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -58,8 +58,11 @@ def _is_for_the_model(item: pytest.Item) -> bool:
 
 
 @contextlib.contextmanager
-def installed(windows: Windows) -> Iterator[SchannelModel]:
-    """Have all connections made in the block use a new model; fail on what it has to tell."""
+def installed(windows: Windows, has_failed: Callable[[], bool]) -> Iterator[SchannelModel]:
+    """Have all connections made in the block use a new model; fail on what it has to tell.
+
+    has_failed: asked at the end; the traceback of a test that has failed keeps what it used alive.
+    """
     model = SchannelModel(windows)
     model.find_identity = _find_identity
     system = _system_table(windows)
@@ -73,8 +76,11 @@ def installed(windows: Windows) -> Iterator[SchannelModel]:
         signal.signal(signal.SIGINT, before)
         _lib.use_function_table(None)  # lets go of the credentials that are kept
         _lib.use_system_table(None)
-    _wait_until_all_is_freed(model)
-    problems = model.problems()
+    if has_failed():
+        problems = model.ledger.misuses
+    else:
+        _wait_until_all_is_freed(model)
+        problems = model.problems()
     assert not problems, "\n".join(problems)
 
 

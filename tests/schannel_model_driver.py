@@ -5,21 +5,31 @@
     answer = client.step(records)           # with; AcceptSecurityContext when it is a server
     answer = client.decrypt(record)
 
-`pump(client, server)` carries records between two ends until both are through the handshake.
+`Link(client, server).shake()` and `shake(end, peer)` carry records until both are through the
+handshake.
 """
 
 from __future__ import annotations
 
+import ssl
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fake_sspi_types import REQUESTED, Buffer, ClientBit, CredentialFlag, Status
 from schannel_model import SchannelModel
 from schannel_model_context import bytes_of, fill
-from schannel_model_tls import records_of
-from schannel_model_types import INBOUND, OUTBOUND, PACKAGE, SIGNATURES, AcceptFlag, ServerBit, ffi
+from schannel_model_tls import Endpoint, Progress, records_of
+from schannel_model_types import (
+    INBOUND,
+    OUTBOUND,
+    PACKAGE,
+    AcceptFlag,
+    ServerBit,
+    ffi,
+    member_type,
+)
 
 ACCEPT = (
     AcceptFlag.REPLAY_DETECT
@@ -31,20 +41,38 @@ ACCEPT = (
 )
 TLS_1_2_ONLY = ClientBit.TLS_1_2 | ServerBit.TLS_1_2
 TLS_1_3_ONLY = ClientBit.TLS_1_3 | ServerBit.TLS_1_3
+VERSIONS = {ssl.TLSVersion.TLSv1_2: TLS_1_2_ONLY, ssl.TLSVersion.TLSv1_3: TLS_1_3_ONLY}
 _CREDENTIAL_FLAGS = CredentialFlag.MANUAL_CRED_VALIDATION | CredentialFlag.NO_DEFAULT_CREDS
+
+MakeModel = Callable[..., SchannelModel]
+MakeEnd = Callable[..., "End"]
+MakePeer = Callable[..., Endpoint]
+MakeLink = Callable[..., "Link"]
 
 
 @dataclass
 class Said:
-    """What a call answered. extra: the bytes of EXTRA, where they had a pointer."""
+    """What a call answered.
+
+    extra: the bytes of EXTRA, where they had a pointer. memory: what is where the input was.
+    """
 
     status: int
     token: bytes = b""
+    token_kind: int = 0
     data: bytes = b""
     extra: bytes = b""
     extra_size: int = 0
     missing: int = 0
     flags: int = 0
+    memory: bytes = b""
+
+
+def told(model: SchannelModel) -> list[str]:
+    """Return the misuses until now, and forget them."""
+    misuses = [*model.ledger.misuses]
+    model.ledger.misuses.clear()
+    return misuses
 
 
 def alpn_offer(*names: bytes) -> bytes:
@@ -60,8 +88,7 @@ def description_of(buffers: Any) -> Any:
 
 def member(table: Any, name: str) -> Any:
     """Return a member of the table that fake_sspi_types may leave untyped."""
-    signature = SIGNATURES[name].replace("__stdcall(", "(__stdcall *)(")
-    return ffi.cast(signature, getattr(table, name))
+    return ffi.cast(member_type(name), getattr(table, name))
 
 
 class Handle:
@@ -134,7 +161,7 @@ class End:
         self.requested = requested if requested is not None else ACCEPT if is_server else REQUESTED
         self.handle = ffi.new("SecHandle *")
         self.has_handle = False
-        self._name = ffi.new("wchar_t[]", name)
+        self.name = name
         self._alpn = alpn
 
     # --- handshake ---------------------------------------------------------------------------
@@ -163,7 +190,9 @@ class End:
         if status >= 0:
             self.has_handle = True
         said = Said(status, flags=granted[0])
-        said.token = b"".join(self._take(buffer) for buffer in output)
+        for buffer in output:
+            if taken := self._take(buffer):
+                said.token, said.token_kind = taken, buffer.BufferType
         for buffer in source:
             if buffer.BufferType == Buffer.EXTRA:
                 assert buffer.pvBuffer == ffi.NULL  # row 22
@@ -188,7 +217,7 @@ class End:
             self.table.InitializeSecurityContextW(
                 credential,
                 handle,
-                self._name,
+                ffi.new("wchar_t[]", self.name),
                 self.requested,
                 0,
                 0,
@@ -208,21 +237,22 @@ class End:
         assert self.table.FreeContextBuffer(buffer.pvBuffer) == Status.SEC_E_OK
         return data
 
-    def control(self, token: bytes) -> int:
+    def control(self, token: bytes, *, kind: int = Buffer.TOKEN) -> int:
         memory = ffi.new("uint8_t[]", token)
         buffers = ffi.new("SecBuffer[]", 1)
-        fill(buffers[0], Buffer.TOKEN, memory, len(token))
+        fill(buffers[0], kind, memory, len(token))
         return int(self.table.ApplyControlToken(self.handle, description_of(buffers)))
 
     # --- records -----------------------------------------------------------------------------
 
-    def decrypt(self, given: bytes) -> Said:
+    def decrypt(self, given: bytes, *, empties: int = 3, dirt: int = 0) -> Said:
         memory = ffi.new("uint8_t[]", given)
-        buffers = ffi.new("SecBuffer[]", 4)
+        buffers = ffi.new("SecBuffer[]", 1 + empties)
         fill(buffers[0], Buffer.DATA, memory, len(given))
+        buffers[1].cbBuffer = dirt
         status = int(self.table.DecryptMessage(self.handle, description_of(buffers), 0, ffi.NULL))
         found = {buffer.BufferType: buffer for buffer in buffers}
-        said = Said(status)
+        said = Said(status, memory=bytes(ffi.buffer(memory, len(given))))
         if Buffer.DATA in found and status >= 0:
             said.data = bytes_of(found[Buffer.DATA])
         if Buffer.EXTRA in found:
@@ -248,43 +278,51 @@ class End:
         return int(self.table.QueryContextAttributesW(self.handle, attribute, value)), value
 
     def delete(self) -> int:
+        self.has_handle = False
         return int(self.table.DeleteSecurityContext(self.handle))
+
+    def delete_if_made(self) -> None:
+        if self.has_handle:
+            self.delete()
+
+
+class Link:
+    """A client and a server, and the records between them.
+
+    left: records of the server behind the handshake, as tickets are.
+    """
+
+    def __init__(self, client: End, server: End) -> None:
+        self.client, self.server = client, server
+        self.left = b""
+
+    def shake(self) -> None:
+        """Carry records until both are through the handshake."""
+        to_server = self.client.step().token
+        statuses: list[int] = []
+        while statuses != [Status.SEC_E_OK] * 2:
+            at_server = deliver(self.server, to_server)
+            at_client = Delivered(Said(Status.SEC_E_OK), at_server.output)
+            if not statuses or statuses[1] != Status.SEC_E_OK:
+                at_client = deliver(self.client, at_server.output)
+            self.left += at_client.left
+            to_server = at_client.output
+            statuses = [at_server.said.status, at_client.said.status]
+            assert min(statuses) >= 0, statuses
 
 
 @dataclass
-class Link:
-    """Two ends and the records between them."""
+class Delivered:
+    """What came of giving records to ISC or ASC: its last word, what it left, what to send."""
 
-    client: End
-    server: End
-
-    def shake(self) -> tuple[Said, Said]:
-        """Carry records until both are through; return what each said last.
-
-        What is left of the server's records, as tickets, is in `left`.
-        """
-        to_server = self.client.step().token
-        client_said = server_said = Said(Status.SEC_I_CONTINUE_NEEDED)
-        self.left = b""
-        while not (client_said.status == server_said.status == Status.SEC_E_OK):
-            server_said, rest, to_client = deliver(self.server, to_server)
-            assert not rest
-            client_said, self.left, to_server = deliver(self.client, self.left + to_client)
-            assert min(client_said.status, server_said.status) >= 0, (client_said, server_said)
-            if client_said.status == Status.SEC_E_OK and to_server:
-                server_said, rest, to_client = deliver(self.server, to_server)
-                self.left += to_client
-                to_server = b""
-        return client_said, server_said
+    said: Said
+    left: bytes = b""
+    output: bytes = b""
 
 
-def deliver(end: End, records: bytes) -> tuple[Said, bytes, bytes]:
-    """Give records to ISC or ASC until it is done or wants more.
-
-    Returns: what it said last, what it left, what it wants sent.
-    """
-    said, output = Said(Status.SEC_I_CONTINUE_NEEDED), b""
-    given = b""
+def deliver(end: End, records: bytes) -> Delivered:
+    """Give records to ISC or ASC, one at a time, until it is done or wants more."""
+    said, output, given = Said(Status.SEC_I_CONTINUE_NEEDED), b"", b""
     queue = records_of(records)
     while said.status == Status.SEC_I_CONTINUE_NEEDED and (queue or given):
         given = given or queue.pop(0)
@@ -294,4 +332,26 @@ def deliver(end: End, records: bytes) -> tuple[Said, bytes, bytes]:
             said = end.step(given)
         output += said.token
         given = given[len(given) - said.extra_size :]
-    return said, given + b"".join(queue), output
+    return Delivered(said, given + b"".join(queue), output)
+
+
+def shake(end: End, peer: Endpoint) -> Delivered:
+    """Carry records between a client or server of the model and OpenSSL until both are done.
+
+    Returns: what ISC or ASC said last, with what it left of the peer's records.
+    """
+    to_peer = b"" if end.is_server else end.step().token
+    last, is_done = Delivered(Said(Status.SEC_I_CONTINUE_NEEDED)), False
+    while not (is_done and last.said.status == Status.SEC_E_OK):
+        for record in records_of(to_peer) or [b""]:
+            is_done = is_done or peer.advance(record) is Progress.DONE
+            assert peer.error is None, peer.error
+        to_end = peer.finish() if is_done else peer.take_output()
+        if last.said.status == Status.SEC_E_OK:
+            last.left += to_end
+            continue
+        last = deliver(end, to_end)
+        if last.said.status != Status.SEC_I_CONTINUE_NEEDED and last.said.status != Status.SEC_E_OK:
+            return last
+        to_peer = last.output
+    return last

@@ -18,6 +18,7 @@ from openssl_extras import library, pointer_of
 
 WANT_X509_LOOKUP = 4
 _SET_MIN_PROTO, _SET_MAX_PROTO = 123, 124
+_SET_MAX_SEND_FRAGMENT = 52
 _VERIFY_PEER = 1
 _FILETYPE_PEM = 1
 _MASTER_KEY_BYTES, _RANDOM_BYTES = 48, 32
@@ -56,12 +57,15 @@ class Extras:
 
     def allow_versions(self, lowest: int, highest: int) -> None:
         """Limit the versions; 0x0303 is TLS 1.2."""
+        for command, version in ((_SET_MIN_PROTO, lowest), (_SET_MAX_PROTO, highest)):
+            if self._control(command, version) != 1:
+                raise RuntimeError(f"OpenSSL has no TLS version {version:#x}")
+
+    def _control(self, command: int, number: int) -> int:
         control = _function(
             "SSL_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p
         )
-        for command, version in ((_SET_MIN_PROTO, lowest), (_SET_MAX_PROTO, highest)):
-            if control(self._ssl, command, version, None) != 1:
-                raise RuntimeError(f"OpenSSL has no TLS version {version:#x}")
+        return int(control(self._ssl, command, number, None))
 
     def on_certificate_request(self, is_ready: Callable[[], bool]) -> None:
         """Hold the handshake at a CertificateRequest (WANT_X509_LOOKUP) until `is_ready()`."""
@@ -123,7 +127,8 @@ class Extras:
     def _bytes(name: str, of: Any, size: int) -> bytes:
         room = ctypes.create_string_buffer(size)
         get = _function(name, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
-        return room.raw[: get(of, room, size)]
+        filled = get(of, room, size)
+        return room.raw[:filled]
 
     def cipher_suite(self) -> str:
         """Return the name that RFCs and Windows have for the cipher suite."""
@@ -152,6 +157,11 @@ class Extras:
         ):
             raise RuntimeError("SSL_export_keying_material failed")
         return room.raw
+
+    def limit_records(self, most_bytes: int) -> None:
+        """Send no more than this in one record; 512 is the least."""
+        if self._control(_SET_MAX_SEND_FRAGMENT, most_bytes) != 1:
+            raise RuntimeError(f"OpenSSL does not send records of {most_bytes} bytes")
 
     def renegotiate(self) -> None:
         """As a TLS 1.2 server: queue a HelloRequest."""

@@ -101,7 +101,7 @@ class Records:
             if received.messages:
                 context.credential.keep_session(context.target, context.alpn, context.endpoint)
             return Status.SEC_E_OK
-        return self._hand_back(context, buffers, start, given, header, received)
+        return self._hand_back(context, buffers, start, given[:size], rest, received)
 
     def _is_for_isc(self, received: Received) -> bool:
         """Row 58: is it a ticket, a KeyUpdate, or the beginning of one?"""
@@ -116,22 +116,24 @@ class Records:
         context: SecurityContext,
         buffers: Sequence[Any],
         start: Any,
-        given: bytes,
-        header: int,
+        record: bytes,
+        rest: int,
         received: Received,
     ) -> int:
+        """Make EXTRA what ISC has to get: it reaches to the end of what was given."""
         if any(kind == Message.HELLO_REQUEST for kind, _ in received.messages):
             context.phase = Phase.RENEGOTIATION_DUE  # row 60: nothing for ISC but the wish
             return Status.SEC_I_RENEGOTIATE
         context.phase = Phase.POST_HANDSHAKE
         context.messages = post_handshake_messages(received.messages)
-        context.seen, offset = given, 0
+        context.seen = record
         if self._windows.post_handshake is PostHandshake.MESSAGE and context.messages:
-            context.seen, offset = b"".join(data for _, data in context.messages), header
-            ffi.memmove(start + offset, context.seen, len(context.seen))
-        fill(buffers[1], Buffer.DATA, start + header, 0)
-        fill(buffers[2], Buffer.TRAILER, start + header, 0)
-        fill(buffers[3], Buffer.EXTRA, start + offset, len(context.seen))
+            context.seen = b"".join(data for _, data in context.messages)
+        offset = len(record) - len(context.seen)
+        ffi.memmove(start + offset, context.seen, len(context.seen))
+        fill(buffers[1], Buffer.DATA, start + offset, 0)
+        fill(buffers[2], Buffer.TRAILER, start + offset, 0)
+        fill(buffers[3], Buffer.EXTRA, start + offset, len(context.seen) + rest)
         return Status.SEC_I_RENEGOTIATE
 
     # --- EncryptMessage ----------------------------------------------------------------------
@@ -171,6 +173,8 @@ class Records:
             return misuse(text, Status.SEC_E_OUT_OF_SEQUENCE)
         if context.is_shut_down:
             return misuse("EncryptMessage after the shutdown", Status.SEC_E_CONTEXT_EXPIRED)
+        if buffers[1].cbBuffer == 0:
+            return misuse("EncryptMessage of nothing (row 51)", MoreStatus.SEC_E_ENCRYPT_FAILURE)
         if buffers[1].cbBuffer > MOST_MESSAGE_BYTES:
             text = f"EncryptMessage of {buffers[1].cbBuffer} bytes (row 50)"
             return misuse(text, MoreStatus.SEC_E_ENCRYPT_FAILURE)

@@ -178,10 +178,7 @@ class Endpoint:
         """Return the records that OpenSSL wants sent."""
         output = self._outgoing.read()
         for record in records_of(output):
-            if self.is_tls13:
-                self.sequence += self.is_open
-            else:
-                self.sequence = 0 if record[0] == CHANGE_CIPHER_SPEC else self.sequence + 1
+            self.sequence = 0 if record[0] == CHANGE_CIPHER_SPEC else self.sequence + 1
         return output
 
     def finish(self) -> bytes:
@@ -189,8 +186,9 @@ class Endpoint:
 
         Under TLS 1.3 a server's are tickets, which have the keys of application data already.
         """
-        self.is_open = self.is_server
         output = self.take_output()
+        if self.is_tls13:
+            self.sequence = len(records_of(output)) if self.is_server else 0
         self.is_open = True
         return output
 

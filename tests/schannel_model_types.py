@@ -54,6 +54,11 @@ SIGNATURES = {
 }
 
 
+def member_type(name: str) -> str:
+    """Return the pointer type of a member in `SIGNATURES`."""
+    return SIGNATURES[name].replace("__stdcall(", "(__stdcall *)(")
+
+
 class MoreStatus(enum.IntEnum):
     SEC_E_SECPKG_NOT_FOUND = signed(0x80090305)
     SEC_E_BUFFER_TOO_SMALL = signed(0x80090321)
