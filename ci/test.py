@@ -3,8 +3,9 @@
     python3 ci/test.py               all of it
     python3 ci/test.py -k WORDS ...  the tests only; arguments go to pytest
 
-Sets up what is missing. The lanes: the Windows Python over TLS 1.2, the same over TLS 1.3, and
-this machine's own Python for what needs no Windows. The last line is "N passed, N failed".
+Sets up what is missing. The lanes: the Windows Python over TLS 1.2, the same over TLS 1.3, the
+loopback tests again over a model of Windows' Schannel (tests/model_lane.py), and this machine's
+own Python for what needs no Windows. The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import lab_apt
 from lab_store import FOLDER, ROOT, LabError, say
 
 REPORTS = FOLDER / "reports"
+NOTHING_SELECTED = 5  # pytest's exit status
 
 
 @dataclass
@@ -48,16 +50,32 @@ class Tally:
 
 @dataclass(frozen=True)
 class Lane:
-    """One way to run the tests."""
+    """One way to run the tests; model: the Windows that a model of Schannel plays, or none."""
 
     name: str
     is_native: bool
     tls13: bool = False
+    model: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return what tests/conftest.py reads."""
+        return {
+            "SCHANNEL_LAB_MODEL": self.model,
+            "SCHANNEL_LAB_TLS13": "1" if self.tls13 else "0",
+        }
+
+    def report(self) -> Path:
+        """Return where pytest reports to."""
+        kind = "native" if self.is_native else "tls13" if self.tls13 else "tls12"
+        return REPORTS / f"{kind}{self.model and '-model-' + self.model}.xml"
 
 
 LANES = [
     Lane("Windows, TLS 1.2", is_native=False),
     Lane("Windows, TLS 1.3", is_native=False, tls13=True),
+    Lane("model of Windows 11, TLS 1.2", is_native=False, model="11"),
+    Lane("model of Windows 11, TLS 1.3", is_native=False, model="11", tls13=True),
+    Lane("model of an odd Windows, TLS 1.3", is_native=False, model="odd", tls13=True),
     Lane("this system", is_native=True),
 ]
 
@@ -97,21 +115,26 @@ def _run_checks(windows: lab.Lab) -> Tally:
 
 def _run_lane(windows: lab.Lab, lane: Lane, arguments: Sequence[str]) -> Tally:
     _heading(f"tests: {lane.name}")
-    if sys.platform == "win32" and (lane.is_native or lane.tls13):
+    if sys.platform == "win32" and (lane.is_native or (lane.tls13 and not lane.model)):
         print("the first lane is this system's, and Windows chooses the TLS version itself")
         return Tally()
     REPORTS.mkdir(exist_ok=True)
-    report = REPORTS / f"{'native' if lane.is_native else 'tls13' if lane.tls13 else 'tls12'}.xml"
+    report = lane.report()
     report.unlink(missing_ok=True)
     pytest = ["-m", "pytest", "-q", f"--junitxml={report}", *arguments]
     try:
         if lane.is_native:
-            status = subprocess.run([windows.host_python, *pytest], check=False).returncode
+            environment = {**os.environ, **lane.environment()}
+            command = [str(windows.host_python), *pytest]
+            status = subprocess.run(command, check=False, env=environment).returncode
         else:
-            status = windows.python(pytest, tls13=lane.tls13).returncode
+            status = windows.python(pytest, tls13=lane.tls13, env=lane.environment()).returncode
     except subprocess.TimeoutExpired as error:
         print(f"FAILED {lane.name}: not done after {error.timeout:.0f} s", flush=True)
         return Tally(failed=1)
+    if status == NOTHING_SELECTED and arguments:
+        print("none of these tests runs in this lane")
+        return Tally()
     return _count(report, lane, status)
 
 
