@@ -453,7 +453,7 @@ class SchannelModel:
         return Status.SEC_E_OK
 
     def _new_packages(self, names: Sequence[str]) -> Any:
-        packages = ffi.new("PackageInfo[]", len(names))
+        packages = ffi.new("ModelPackageInfo[]", len(names))
         texts = []
         for index, name in enumerate(names):
             package = packages[index]

@@ -62,9 +62,9 @@ class Queries:
         """Play SetContextAttributes (row 73)."""
         if attribute != MoreAttribute.KEYING_MATERIAL_INFO:
             return Status.SEC_E_UNSUPPORTED_FUNCTION
-        if size != ffi.sizeof("KeyingMaterialInfo"):
+        if size != ffi.sizeof("ModelKeyingMaterialInfo"):
             return self._ledger.misuse(f"KEYING_MATERIAL_INFO of {size} bytes")
-        info = ffi.cast("KeyingMaterialInfo *", value)
+        info = ffi.cast("ModelKeyingMaterialInfo *", value)
         label = bytes(ffi.buffer(info.pszLabel, info.cbLabel))
         if not label.endswith(b"\0"):
             return self._ledger.misuse("the label counts its NUL in (row 73)")
@@ -100,7 +100,7 @@ class Queries:
         return Status.SEC_E_OK
 
     def _tell_key(self, context: SecurityContext, value: Any) -> int:
-        key = ffi.cast("KeyInfo *", value)
+        key = ffi.cast("ModelKeyInfo *", value)
         key.sSignatureAlgorithmName = self._ledger.keep(ffi.new("wchar_t[]", ""))
         key.sEncryptAlgorithmName = self._ledger.keep(ffi.new("wchar_t[]", "AES"))
         key.KeySize, key.EncryptAlgorithm = self._strength(context), _CALG_AES_256
@@ -121,7 +121,7 @@ class Queries:
 
     def _tell_session(self, context: SecurityContext, value: Any) -> int:
         """Row 47."""
-        session = ffi.cast("SessionInfo *", value)
+        session = ffi.cast("ModelSessionInfo *", value)
         session.dwFlags = SESSION_RECONNECT if context.endpoint.tls.session_reused else 0
         known = context.endpoint.tls.session
         identifier = b"" if known is None else known.id
@@ -154,9 +154,9 @@ class Queries:
         if not request:
             return Status.SEC_E_UNSUPPORTED_FUNCTION
         names = authorities_of(request, is_tls13=context.endpoint.is_tls13)
-        issuers = ffi.cast("IssuerList *", value)
+        issuers = ffi.cast("ModelIssuerList *", value)
         memories = [ffi.new("uint8_t[]", name) for name in names]
-        blobs = ffi.new("NameBlob[]", max(1, len(names)))
+        blobs = ffi.new("ModelNameBlob[]", max(1, len(names)))
         for blob, memory, name in zip(blobs, memories, names, strict=False):
             blob.cbData, blob.pbData = len(name), memory
         issuers.cIssuers, issuers.aIssuers = len(names), self._ledger.keep(blobs, *memories)
@@ -187,7 +187,7 @@ class Queries:
 
     def _give_bindings(self, data: bytes, value: Any) -> int:
         header = _BINDINGS_HEADER.pack(0, 0, 0, 0, 0, 0, len(data), _BINDINGS_HEADER.size)
-        bindings = ffi.cast("Bindings *", value)
+        bindings = ffi.cast("ModelBindings *", value)
         bindings.BindingsLength = len(header) + len(data)
         bindings.Bindings = self._ledger.give(header + data)
         return Status.SEC_E_OK
@@ -199,7 +199,7 @@ class Queries:
         if context.phase is Phase.FAILED:
             return Status.SEC_E_INVALID_HANDLE
         material = context.endpoint.extras.export_keying_material(*context.keying)
-        answer = ffi.cast("KeyingMaterial *", value)
+        answer = ffi.cast("ModelKeyingMaterial *", value)
         answer.cbKeyingMaterial = len(material)
         answer.pbKeyingMaterial = self._ledger.give(material)
         return Status.SEC_E_OK

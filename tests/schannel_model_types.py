@@ -1,6 +1,7 @@
 """Types and numbers of sspi.h and schannel.h that the model of Schannel needs beside the fake's.
 
-Written by hand from the Windows SDK, as those of `fake_sspi_types`.
+Written by hand from the Windows SDK, as those of `fake_sspi_types`; the types begin with `Model`,
+because no name may be in both.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ ffi.cdef(
     } MODEL_CERT_CONTEXT;
     typedef struct {
         uint32_t dwFlags; uint32_t cbSessionId; uint8_t rgbSessionId[32];
-    } SessionInfo;
-    typedef struct { uint32_t BindingsLength; void *Bindings; } Bindings;
-    typedef struct { uint32_t cbData; void *pbData; } NameBlob;
-    typedef struct { uint32_t cIssuers; NameBlob *aIssuers; } IssuerList;
+    } ModelSessionInfo;
+    typedef struct { uint32_t BindingsLength; void *Bindings; } ModelBindings;
+    typedef struct { uint32_t cbData; void *pbData; } ModelNameBlob;
+    typedef struct { ModelNameBlob *aIssuers; uint32_t cIssuers; } ModelIssuerList;
     typedef struct {
         wchar_t *sSignatureAlgorithmName; wchar_t *sEncryptAlgorithmName; uint32_t KeySize;
         uint32_t SignatureAlgorithm; uint32_t EncryptAlgorithm;
-    } KeyInfo;
+    } ModelKeyInfo;
     typedef struct {
         uint16_t cbLabel; char *pszLabel; uint16_t cbContextValue; uint8_t *pbContextValue;
         uint32_t cbKeyingMaterial;
-    } KeyingMaterialInfo;
-    typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } KeyingMaterial;
+    } ModelKeyingMaterialInfo;
+    typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } ModelKeyingMaterial;
     typedef struct {
         uint32_t fCapabilities; uint16_t wVersion; uint16_t wRPCID; uint32_t cbMaxToken;
         wchar_t *Name; wchar_t *Comment;
-    } PackageInfo;
+    } ModelPackageInfo;
     """
 )
 
@@ -49,8 +50,8 @@ SIGNATURES = {
         " SecHandle *, SecBufferDesc *, uint32_t *, TimeStamp *)"
     ),
     "SetContextAttributesW": "SECURITY_STATUS __stdcall(SecHandle *, uint32_t, void *, uint32_t)",
-    "QuerySecurityPackageInfoW": "SECURITY_STATUS __stdcall(wchar_t *, PackageInfo **)",
-    "EnumerateSecurityPackagesW": "SECURITY_STATUS __stdcall(uint32_t *, PackageInfo **)",
+    "QuerySecurityPackageInfoW": "SECURITY_STATUS __stdcall(wchar_t *, ModelPackageInfo **)",
+    "EnumerateSecurityPackagesW": "SECURITY_STATUS __stdcall(uint32_t *, ModelPackageInfo **)",
 }
 
 

@@ -338,7 +338,7 @@ def test_wish_for_a_certificate_holds_the_handshake(
     _, said = ask_for_certificate(client, peer)
 
     assert (b"", 0) == (said.token, said.extra_size)  # 28: nothing was consumed
-    status, issuers = client.query(MoreAttribute.ISSUER_LIST_EX, "IssuerList")
+    status, issuers = client.query(MoreAttribute.ISSUER_LIST_EX, "ModelIssuerList")
     assert (Status.SEC_E_OK, 0) == (status, issuers.cIssuers)  # 29: OpenSSL named none
     client.table.FreeContextBuffer(issuers.aIssuers)
 
@@ -388,7 +388,7 @@ def test_server_asks_for_a_certificate_by_mutual_auth(
 
 
 def is_resumed(end: End) -> bool:
-    status, info = end.query(MoreAttribute.SESSION_INFO, "SessionInfo")
+    status, info = end.query(MoreAttribute.SESSION_INFO, "ModelSessionInfo")
     assert Status.SEC_E_OK == status
     return bool(info.dwFlags & 1)
 

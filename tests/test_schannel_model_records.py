@@ -322,7 +322,7 @@ def test_alert_behind_the_handshake_has_a_status(
 
 
 def bindings_of(end: End, attribute: int) -> tuple[int, bytes]:
-    status, bindings = end.query(attribute, "Bindings")
+    status, bindings = end.query(attribute, "ModelBindings")
     if status != Status.SEC_E_OK:
         return status, b""
     blob = bytes(ffi.buffer(bindings.Bindings, bindings.BindingsLength))
@@ -357,14 +357,14 @@ def test_tls_unique_ends_with_tls_1_2(make_link: MakeLink, version: ssl.TLSVersi
 def keying_material(end: End, label: bytes, context: bytes, size: int) -> bytes:
     label_memory, value = ffi.new("char[]", label), ffi.new("uint8_t[]", context)
     info = ffi.new(
-        "KeyingMaterialInfo *", (len(label) + 1, label_memory, len(context), value, size)
+        "ModelKeyingMaterialInfo *", (len(label) + 1, label_memory, len(context), value, size)
     )
     set_attributes = ffi.cast(member_type("SetContextAttributesW"), end.table.SetContextAttributesW)
     status = set_attributes(
-        end.handle, MoreAttribute.KEYING_MATERIAL_INFO, info, ffi.sizeof("KeyingMaterialInfo")
+        end.handle, MoreAttribute.KEYING_MATERIAL_INFO, info, ffi.sizeof("ModelKeyingMaterialInfo")
     )
     assert Status.SEC_E_OK == status
-    status, material = end.query(MoreAttribute.KEYING_MATERIAL, "KeyingMaterial")
+    status, material = end.query(MoreAttribute.KEYING_MATERIAL, "ModelKeyingMaterial")
     assert Status.SEC_E_OK == status
     data = bytes(ffi.buffer(material.pbKeyingMaterial, material.cbKeyingMaterial))
     end.table.FreeContextBuffer(material.pbKeyingMaterial)
