@@ -29,6 +29,8 @@ _ffi.cdef(
     int __stdcall CertCloseStore(void *, uint32_t);
     int __stdcall CertAddEncodedCertificateToStore(
         void *, uint32_t, const uint8_t *, uint32_t, uint32_t, void **);
+    int __stdcall CertFreeCertificateContext(void *);
+    void *__stdcall CertEnumCertificatesInStore(void *, void *);
     """
 )
 
@@ -65,3 +67,28 @@ class CertificateContexts:
         with self._lock:
             stores, self._stores = self._stores, []
         return sum(not _crypt32().CertCloseStore(store, _CHECK) for store in stores)
+
+
+def free(certificate: Any) -> None:
+    """Free a PCCERT_CONTEXT."""
+    _crypt32().CertFreeCertificateContext(_own(certificate))
+
+
+def encoded(certificate: Any) -> bytes:
+    """Return the DER of a PCCERT_CONTEXT."""
+    context = model_ffi.cast("MODEL_CERT_CONTEXT *", certificate)
+    return bytes(model_ffi.buffer(context.pbCertEncoded, context.cbCertEncoded))
+
+
+def encoded_in_store(certificate: Any) -> list[bytes]:
+    """Return the DER of all certificates in the store of a PCCERT_CONTEXT."""
+    store = _own(model_ffi.cast("MODEL_CERT_CONTEXT *", certificate).hCertStore)
+    found, each = [], _ffi.NULL
+    while (each := _crypt32().CertEnumCertificatesInStore(store, each)) != _ffi.NULL:
+        found.append(encoded(model_ffi.cast("void *", int(_ffi.cast("uintptr_t", each)))))
+    return found
+
+
+def _own(pointer: Any) -> Any:
+    """Bring a pointer from one cffi world into the other."""
+    return _ffi.cast("void *", int(model_ffi.cast("uintptr_t", pointer)))

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from certs import Certificates
+from cryptography.hazmat.primitives.serialization import Encoding
 from fake_sspi_types import REQUESTED, Attribute, Buffer, ClientBit, Flag, Status
+from schannel_model_crypt32 import HAS_CRYPT32, encoded, encoded_in_store, free
 from schannel_model_driver import (
     ACCEPT,
     TLS_1_2_ONLY,
@@ -382,6 +384,36 @@ def test_server_asks_for_a_certificate_by_mutual_auth(
 
     context = model.ledger.contexts[int(server.handle.dwLower)]
     assert [der] == context.endpoint.peer_chain()
+
+
+@pytest.mark.skipif(not HAS_CRYPT32, reason="crypt32 is a part of Windows")
+def test_certificate_of_the_peer_is_a_real_context(
+    make_end: MakeEnd, make_peer: MakePeer, certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    identity = certificates.intermediate
+    client = make_end()
+    shake(client, make_peer(version, identity=identity))
+
+    status, value = client.query(Attribute.REMOTE_CERT_CONTEXT, "MODEL_CERT_CONTEXT *")
+
+    sent = [certificate.public_bytes(Encoding.DER) for certificate in identity.chain]
+    assert (Status.SEC_E_OK, sent[0]) == (status, encoded(value[0]))
+    assert sorted(sent) == sorted(encoded_in_store(value[0]))  # 38
+    free(value[0])
+
+
+@pytest.mark.skipif(not HAS_CRYPT32, reason="crypt32 is a part of Windows")
+def test_certificate_context_that_is_not_freed_is_told(
+    make_end: MakeEnd, make_peer: MakePeer
+) -> None:
+    client = make_end()
+    shake(client, make_peer(TLS_1_3))
+    _, value = client.query(Attribute.REMOTE_CERT_CONTEXT, "MODEL_CERT_CONTEXT *")
+
+    held = client.model.certificates.release()
+    free(value[0])
+
+    assert 1 == held
 
 
 # --------------------------------------------------------------------------------- resumption
