@@ -241,7 +241,7 @@ class SchannelModel:
         credential = self._credential(handle, "FreeCredentialsHandle")
         if credential is None:
             return Status.SEC_E_INVALID_HANDLE
-        users = [c for c in self.ledger.contexts.values() if c.credential is credential]
+        users = [c for c in list(self.ledger.contexts.values()) if c.credential is credential]
         self.ledger.expect(not users, "credential freed before its security context (row 71)")
         del self.ledger.credentials[credential.key]
         return Status.SEC_E_OK

@@ -61,7 +61,9 @@ class Credential:
     def new_endpoint(self, target: str, alpn: bytes) -> Endpoint:
         """Return a new connection's end; `alpn` is RFC 7301's list of names."""
         with self._lock:
-            context = self._contexts.setdefault(alpn, self._new_context(alpn))
+            if alpn not in self._contexts:
+                self._contexts[alpn] = self._new_context(alpn)
+            context = self._contexts[alpn]
         session = None if self.is_server else self.sessions.get((target, alpn))
         endpoint = Endpoint(context, is_server=self.is_server, name=target, session=session)
         endpoint.extras.allow_versions(min(self.versions), max(self.versions))
@@ -70,9 +72,9 @@ class Credential:
         return endpoint
 
     def keep_session(self, target: str, alpn: bytes, endpoint: Endpoint) -> None:
-        """Remember how the connection can be resumed."""
+        """Remember how the connection can be resumed; under TLS 1.3 that takes a ticket."""
         session = None if self.is_server or not self.resumes else endpoint.tls.session
-        if session is not None:
+        if session is not None and (session.has_ticket or not endpoint.is_tls13):
             self.sessions[(target, alpn)] = session
 
     def _new_context(self, alpn: bytes) -> ssl.SSLContext:
@@ -93,8 +95,8 @@ class SecurityContext:
     """A security context.
 
     seen: bytes that OpenSSL has had and the caller has to present again, in front of what follows.
-    token: what the next successful ISC gives out. outcome: of a flight whose last record is left
-    over (Feeding.FLIGHT_BUT_LAST). last_input: of an ISC that wanted more.
+    outcome: of a flight whose last record is left over (Feeding.FLIGHT_BUT_LAST). last_input: of an
+    ISC that wanted more. held_at: where the record begins at which a certificate was wanted.
     """
 
     key: int
@@ -105,10 +107,9 @@ class SecurityContext:
     requested: int
     phase: Phase = Phase.HANDSHAKE
     seen: bytes = b""
-    token: bytes = b""
     outcome: Any = None
     last_input: bytes | None = None
-    is_same_input_due: bool = False
+    held_at: int | None = None
     control: bytes | None = None
     is_shut_down: bool = False
     messages: list[tuple[int, bytes]] = field(default_factory=list)

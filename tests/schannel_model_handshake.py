@@ -14,16 +14,24 @@ from fake_sspi_types import Status, signed
 from schannel_model_alert import UnsealableError, fatal_alert
 from schannel_model_context import Ledger, Phase, SecurityContext
 from schannel_model_options import Feeding, Hint, Windows
-from schannel_model_tls import APPLICATION_DATA, RECORD_HEADER, Message, Progress, record_at
+from schannel_model_tls import (
+    APPLICATION_DATA,
+    RECORD_HEADER,
+    Message,
+    Progress,
+    names_of,
+    offered_protocols,
+    record_at,
+)
 from schannel_model_types import Control
 
 _CLOSE_NOTIFY = bytes((21, 3, 3, 0, 2, 1, 0))
+_NO_APPLICATION_PROTOCOL = 120
 _BY_REASON = {
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": Status.SEC_E_MESSAGE_ALTERED,
     "UNSUPPORTED_PROTOCOL": Status.SEC_E_ILLEGAL_MESSAGE,
     "NO_SHARED_CIPHER": Status.SEC_E_ALGORITHM_MISMATCH,
     "NO_SUITABLE_SIGNATURE_ALGORITHM": Status.SEC_E_ALGORITHM_MISMATCH,
-    "NO_APPLICATION_PROTOCOL": Status.SEC_E_APPLICATION_PROTOCOL_MISMATCH,
     "BAD_SIGNATURE": Status.SEC_E_MESSAGE_ALTERED,
     "DIGEST_CHECK_FAILED": Status.SEC_E_MESSAGE_ALTERED,
 }
@@ -89,9 +97,6 @@ class Handshake:
         """Rows 21, 28: what was not consumed comes again, and with it what follows."""
         ledger = self._ledger
         ledger.expect(context.last_input != given, "ISC without new bytes (row 34)")
-        if context.is_same_input_due:
-            context.is_same_input_due = False
-            ledger.expect(context.seen == given[: len(context.seen)], "another input (row 28)")
         return ledger.expect(
             given.startswith(context.seen), "what ISC did not consume was not presented again"
         )
@@ -102,6 +107,11 @@ class Handshake:
         if context.outcome is not None:  # all was done but the last record of a flight
             status, context.outcome = context.outcome, None
             return self._end_of_flight(context, status, len(given) - len(context.seen))
+        if context.held_at is not None:  # row 28: the same bytes again
+            start, context.held_at = context.held_at, None
+            answer = self._judge(context, context.endpoint.advance(), given, start)
+            if answer is not None:
+                return answer
         while True:
             start = len(context.seen)
             try:
@@ -120,7 +130,19 @@ class Handshake:
     def _advance(self, context: SecurityContext, given: bytes, start: int) -> Answer | None:
         """Give OpenSSL the record at `start`; None: the flight goes on."""
         progress = context.endpoint.advance(given[start : len(context.seen)])
+        if self._has_no_common_protocol(context):
+            alert = fatal_alert(context.endpoint, _NO_APPLICATION_PROTOCOL)
+            return Answer(Status.SEC_E_APPLICATION_PROTOCOL_MISMATCH, token=alert)
         return self._judge(context, progress, given, start)
+
+    @staticmethod
+    def _has_no_common_protocol(context: SecurityContext) -> bool:
+        """Row 36: OpenSSL would go on without."""
+        endpoint = context.endpoint
+        if not context.is_server or endpoint.is_open or not context.alpn:
+            return False
+        offered = offered_protocols(endpoint.client_hello)
+        return bool(offered) and not set(offered) & set(names_of(context.alpn))
 
     def _judge(
         self, context: SecurityContext, progress: Progress, given: bytes, start: int
@@ -133,7 +155,7 @@ class Handshake:
         if progress is Progress.WANT_CREDENTIAL:
             if self._may_answer_without(context):
                 return self._judge(context, endpoint.advance(), given, start)
-            context.is_same_input_due = True
+            context.held_at = start
             return Answer(Status.SEC_I_INCOMPLETE_CREDENTIALS)
         if progress is Progress.WANT_RECORD and endpoint.output_size() == 0:
             if self._windows.feeding is not Feeding.RECORD:

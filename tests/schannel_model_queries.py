@@ -12,6 +12,7 @@ from fake_sspi_types import Attribute, ClientBit, Status
 from schannel_model_context import Ledger, Phase, SecurityContext
 from schannel_model_crypt32 import HAS_CRYPT32, CertificateContexts
 from schannel_model_records import MOST_MESSAGE_BYTES, TRAILER_SIZE
+from schannel_model_tls import extension_of, vector
 from schannel_model_types import SESSION_RECONNECT, MoreAttribute, ServerBit, ffi
 
 _BITS = {
@@ -209,28 +210,17 @@ def authorities_of(request: bytes, *, is_tls13: bool) -> list[bytes]:
     """Return the distinguished names of a CertificateRequest (RFC 5246, 7.4.4; RFC 8446, 4.3.2)."""
     body = request[4:]
     if not is_tls13:
-        _types, body = _vector(body, 1)
-        _algorithms, body = _vector(body, 2)
-        return _split(_vector(body, 2)[0])
-    _request_context, body = _vector(body, 1)
-    extensions, _ = _vector(body, 2)
-    while extensions:
-        kind = int.from_bytes(extensions[:2], "big")
-        data, extensions = _vector(extensions[2:], 2)
-        if kind == _AUTHORITIES_EXTENSION:
-            return _split(_vector(data, 2)[0])
-    return []
-
-
-def _vector(data: bytes, width: int) -> tuple[bytes, bytes]:
-    """Return a vector with a length of `width` bytes, and what stands behind it."""
-    end = width + int.from_bytes(data[:width], "big")
-    return data[width:end], data[end:]
+        _types, body = vector(body, 1)
+        _algorithms, body = vector(body, 2)
+        return _split(vector(body, 2)[0])
+    _request_context, body = vector(body, 1)
+    authorities = extension_of(vector(body, 2)[0], _AUTHORITIES_EXTENSION)
+    return [] if authorities is None else _split(vector(authorities, 2)[0])
 
 
 def _split(data: bytes) -> list[bytes]:
     names = []
     while data:
-        name, data = _vector(data, 2)
+        name, data = vector(data, 2)
         names.append(name)
     return names

@@ -21,6 +21,7 @@ CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 TLS_1_3 = "TLSv1.3"
 _INNER_CONTENT_TYPE = 257
 _DER = 2  # _ssl.ENCODING_DER
+_ALPN_EXTENSION = 16
 
 
 class Message(enum.IntEnum):
@@ -80,6 +81,42 @@ def records_of(data: bytes) -> list[bytes]:
         found.append(data[start : start + size])
         start += size
     return found
+
+
+def vector(data: bytes, width: int) -> tuple[bytes, bytes]:
+    """Return a vector with a length of `width` bytes (RFC 8446, 3.4), and what stands behind it."""
+    end = width + int.from_bytes(data[:width], "big")
+    return data[width:end], data[end:]
+
+
+def extension_of(extensions: bytes, wanted: int) -> bytes | None:
+    """Return one of a list of extensions (RFC 8446, 4.2)."""
+    while extensions:
+        kind = int.from_bytes(extensions[:2], "big")
+        data, extensions = vector(extensions[2:], 2)
+        if kind == wanted:
+            return data
+    return None
+
+
+def names_of(alpn: bytes) -> list[bytes]:
+    """Split RFC 7301's list of names."""
+    names = []
+    while alpn:
+        name, alpn = vector(alpn, 1)
+        names.append(name)
+    return names
+
+
+def offered_protocols(client_hello: bytes) -> list[bytes]:
+    """Return what a ClientHello (RFC 8446, 4.1.2) offers by ALPN."""
+    if not client_hello:
+        return []
+    _session, rest = vector(client_hello[4 + 2 + 32 :], 1)
+    _suites, rest = vector(rest, 2)
+    _compressions, rest = vector(rest, 1)
+    offer = extension_of(vector(rest, 2)[0], _ALPN_EXTENSION)
+    return [] if offer is None else names_of(vector(offer, 2)[0])
 
 
 def watch(context: ssl.SSLContext) -> None:

@@ -31,6 +31,7 @@ from schannel_model_driver import (
     told,
 )
 from schannel_model_options import Feeding, Hint, windows_7
+from schannel_model_queries import authorities_of
 from schannel_model_tls import Endpoint, Progress, records_of
 from schannel_model_types import AcceptFlag, MoreAttribute
 
@@ -164,6 +165,19 @@ def test_alpn_is_agreed_on(make_end: MakeEnd, make_peer: MakePeer, version: ssl.
 
     _, chosen = client.query(Attribute.APPLICATION_PROTOCOL, "ApplicationProtocol")
     assert (1, b"h2") == (chosen.Status, bytes(chosen.Id)[: chosen.Size])  # 36
+
+
+def test_server_without_a_common_protocol_fails(
+    make_end: MakeEnd, make_peer: MakePeer, version: ssl.TLSVersion
+) -> None:
+    server = make_end(is_server=True, alpn=alpn_offer(b"smtp"))
+    peer = make_peer(version, is_server=False, alpn=("h2", "http/1.1"))
+    peer.advance()
+
+    said = server.step(peer.take_output())
+
+    assert Status.SEC_E_APPLICATION_PROTOCOL_MISMATCH == said.status  # 36
+    assert bytes((21, 3, 3, 0, 2, 2, 120)) == said.token
 
 
 def test_windows_without_alpn_refuses_the_offer(make_model: MakeModel, make_end: MakeEnd) -> None:
@@ -314,6 +328,17 @@ def test_server_without_a_common_version_sends_an_alert(
 # ------------------------------------------------------------------------- client certificates
 
 
+@pytest.mark.parametrize("is_tls13", [False, True], ids=["tls12", "tls13"])
+def test_authorities_of_a_certificate_request_are_read(*, is_tls13: bool) -> None:
+    names = b"\0\x020\0" + b"\0\x030\x01x"
+    tls12 = b"\x01\x40" + b"\0\x02\x04\x03" + b"\0\x09" + names
+    tls13 = b"\0" + b"\0\x17" + b"\0\x0d\0\x04\0\x02\x04\x03" + b"\0\x2f\0\x0b\0\x09" + names
+
+    found = authorities_of(b"\x0d\0\0\0" + (tls13 if is_tls13 else tls12), is_tls13=is_tls13)
+
+    assert [b"0\0", b"0\x01x"] == found  # 29
+
+
 def ask_for_certificate(client: End, peer: Endpoint) -> tuple[bytes, Any]:
     """Feed the server's flight until it is held; return the record and what ISC said."""
     for record in flight_of(client, peer):
@@ -321,14 +346,6 @@ def ask_for_certificate(client: End, peer: Endpoint) -> tuple[bytes, Any]:
         if said.status == Status.SEC_I_INCOMPLETE_CREDENTIALS:
             return record, said
     raise AssertionError("nobody asked for a certificate")
-
-
-def go_on(client: End, peer: Endpoint, held: bytes, flight: list[bytes]) -> None:
-    """Present the held record again, then the rest, and take what comes to the peer."""
-    rest = flight[flight.index(held) :]
-    output = deliver(client, b"".join(rest)).output
-    for record in records_of(output):
-        assert peer.advance(record) is not Progress.FAILED
 
 
 def test_wish_for_a_certificate_holds_the_handshake(
@@ -366,7 +383,11 @@ def test_same_input_goes_on_when_there_is_an_answer(
         client.credential = with_one
     else:
         client.requested = REQUESTED  # 28
-    go_on(client, peer, held, flight)
+    again = client.step(held)
+    assert (Status.SEC_I_CONTINUE_NEEDED, 0) == (again.status, again.extra_size)
+    flight = flight[flight.index(held) + 1 :]
+    for record in records_of(again.token + deliver(client, b"".join(flight)).output):
+        assert peer.advance(record) is not Progress.FAILED
 
     expected = certificates.good.leaf_der if with_certificate else None
     assert expected == peer.tls.getpeercert(binary_form=True)
