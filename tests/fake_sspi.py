@@ -472,9 +472,9 @@ class FakeSSPI:
         return Status.SEC_E_OK
 
     def _tell_issuers(self, value: Any) -> int:
-        issuers = ffi.cast("IssuerList *", value)
+        issuers = ffi.cast("IssuerNames *", value)
         names = [ffi.new("uint8_t[]", list(name)) for name in self.issuers]
-        blobs = ffi.new("NameBlob[]", max(1, len(names)))
+        blobs = ffi.new("IssuerName[]", max(1, len(names)))
         for blob, name in zip(blobs, names, strict=False):
             blob.cbData, blob.pbData = len(name), name
         self._tokens[int(ffi.cast("uintptr_t", blobs))] = (blobs, names)

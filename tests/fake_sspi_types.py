@@ -113,8 +113,8 @@ ffi.cdef(
         uint32_t cbKeyingMaterial;
     } KeyingMaterialInfo;
     typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } KeyingMaterial;
-    typedef struct { uint32_t cbData; void *pbData; } NameBlob;
-    typedef struct { NameBlob *aIssuers; uint32_t cIssuers; } IssuerList;
+    typedef struct { uint32_t cbData; void *pbData; } IssuerName;
+    typedef struct { IssuerName *aIssuers; uint32_t cIssuers; } IssuerNames;
     """
 )
 
