@@ -20,7 +20,7 @@ schan_result schan__engine_fail_because(schan_engine *engine, schan_result resul
 {
     if (engine->state != SCHAN_STATE_FAILED) {
         schan__fail(&engine->failure, result, status, call);
-        engine->failure.cause = cause;
+        engine->failure.cause = (int32_t)cause;
         engine->failure.alert =
             engine->peeked_alert >= 0 ? engine->peeked_alert : engine->sent_alert;
         engine->state = SCHAN_STATE_FAILED;

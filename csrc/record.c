@@ -225,8 +225,8 @@ schan_result schan__record_decrypt(schan_engine *engine, size_t size, uint8_t ty
         is_wine_close_notify(engine, size, type)) {
         *content = SCHAN__CONTENT_CLOSE_NOTIFY;
     }
-    engine->has_read |=
-        engine->plain_size > 0 || *content == SCHAN__CONTENT_CLOSE_NOTIFY;
+    engine->has_read = engine->has_read || engine->plain_size > 0 ||
+                       *content == SCHAN__CONTENT_CLOSE_NOTIFY;
     return result;
 }
 
