@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fake_sspi import FakeSSPI
 from fake_sspi_script import HANDSHAKE, record
 from fake_system import FakeSystem
+from schannel_model import SchannelModel
 
 from schannel_ffi import _lib
 
@@ -56,7 +57,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        sspi: FakeSSPI,
+        sspi: FakeSSPI | SchannelModel,
         system: FakeSystem | None = None,
         *,
         name: str | None = NAME,
