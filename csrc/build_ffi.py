@@ -17,8 +17,8 @@ MODULE = "schannel_ffi._engine"
 SOURCES = [
     f"csrc/{name}.c"
     for name in (
-        "binding",
         "alert",
+        "binding",
         "buffer",
         "certificate",
         "client_hello",
@@ -29,11 +29,17 @@ SOURCES = [
         "failure",
         "handshake",
         "host_name",
+        "identity",
         "info",
+        "key",
+        "key_capi",
+        "key_cng",
         "peer",
+        "pfx",
         "provider",
         "record",
         "renegotiation",
+        "search",
         "security_context",
         "socket",
         "status",
@@ -42,7 +48,7 @@ SOURCES = [
         "verify",
     )
 ]
-LIBRARIES = ["secur32", "crypt32", "bcrypt", "ws2_32"]
+LIBRARIES = ["secur32", "crypt32", "ncrypt", "bcrypt", "advapi32", "ws2_32"]
 INCLUDE_DIRS = ["csrc"]
 DEFINE_MACROS: list[tuple[str, str | None]] = []
 # B96: our DLLs come from System32 alone; for other compilers provider.c says it
@@ -54,24 +60,41 @@ WINDOWS_TYPES = """
 typedef unsigned long DWORD;
 typedef unsigned long ULONG;
 typedef int BOOL;
+typedef long LONG;
 typedef long NTSTATUS;
+typedef long SECURITY_STATUS;
+typedef unsigned long long ULONGLONG;
 typedef unsigned char BYTE;
 typedef unsigned char *PUCHAR;
 typedef wchar_t *LPWSTR;
 typedef const wchar_t *LPCWSTR;
 typedef const char *LPCSTR;
+typedef unsigned char *PBYTE;
 typedef void *LPVOID;
+typedef void *PVOID;
+typedef void *HANDLE;
 typedef void *HCERTSTORE;
 typedef void *HCERTCHAINENGINE;
 typedef void *BCRYPT_ALG_HANDLE;
 typedef void *BCRYPT_HASH_HANDLE;
 typedef uintptr_t SOCKET;
 typedef uintptr_t HCRYPTPROV_LEGACY;
+typedef uintptr_t HCRYPTPROV;
+typedef uintptr_t HCRYPTKEY;
+typedef uintptr_t HCRYPTPROV_OR_NCRYPT_KEY_HANDLE;
+typedef uintptr_t NCRYPT_HANDLE;
+typedef uintptr_t NCRYPT_PROV_HANDLE;
+typedef uintptr_t NCRYPT_KEY_HANDLE;
 typedef ... CERT_CONTEXT;
 typedef const CERT_CONTEXT *PCCERT_CONTEXT;
 typedef ... CERT_CHAIN_CONTEXT;
 typedef const CERT_CHAIN_CONTEXT *PCCERT_CHAIN_CONTEXT;
 typedef ... *PCERT_NAME_BLOB;
+typedef ... *PCERT_ENHKEY_USAGE;
+typedef ... *PCERT_INFO;
+typedef ... CRYPT_DATA_BLOB;
+typedef ... NCryptBufferDesc;
+typedef ... NCryptKeyName;
 typedef ... *PCERT_CHAIN_ENGINE_CONFIG;
 typedef ... *PCERT_CHAIN_PARA;
 typedef ... *PCERT_CHAIN_POLICY_PARA;

@@ -2,10 +2,10 @@
  * provider.c - where SSPI and the rest of Windows come from
  *
  * Everything that is called in Windows goes through one of two tables: the security
- * package's own function table, and schan_system for crypt32, bcrypt and ws2_32. Both
+ * package's own function table, and schan_system for the rest of Windows. Both
  * can be replaced, so that scripts and models stand in for Windows.
  *
- * Wine's Schannel differs in three points that the engine must know (schan__quirks).
+ * Wine's Schannel differs in four points that the engine must know (schan__quirks).
  * They are looked for only where records are decrypted by Windows' own function and
  * ntdll says that it is Wine's: a table of the caller's is taken for Windows.
  */
@@ -52,6 +52,35 @@ static DWORD __stdcall windows_build(void)
                                                              : 0;
 }
 
+/* A process of which this account may know nothing counts as alive. */
+static BOOL __stdcall windows_process_start(DWORD id, ULONGLONG *start)
+{
+    FILETIME created = {0}, exited = {0}, kernel = {0}, user = {0};
+
+    *start = 0;
+    HANDLE process =
+        OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, id);
+    if (process == NULL) {
+        return GetLastError() != ERROR_INVALID_PARAMETER;
+    }
+    bool is_alive = WaitForSingleObject(process, 0) != WAIT_OBJECT_0;
+    if (GetProcessTimes(process, &created, &exited, &kernel, &user)) {
+        *start = (ULONGLONG)created.dwHighDateTime << 32U | created.dwLowDateTime;
+    }
+    CloseHandle(process);
+    return is_alive;
+}
+
+static HANDLE __stdcall windows_impersonation_token(void)
+{
+    HANDLE token = NULL;
+
+    return OpenThreadToken(GetCurrentThread(), TOKEN_IMPERSONATE | TOKEN_QUERY, TRUE,
+                           &token)
+               ? token
+               : NULL;
+}
+
 /* winsock2.h has the timeout const in some SDKs and not in others. */
 static int __stdcall windows_select(int unused, fd_set *readable, fd_set *writable,
                                     fd_set *failed, const struct timeval *timeout)
@@ -74,11 +103,15 @@ static int __stdcall windows_ioctl(SOCKET handle, DWORD code, LPVOID given,
 
 static const schan_system windows_system = {
     .WindowsBuild = windows_build,
+    .GetCurrentProcessId = GetCurrentProcessId,
+    .ProcessStart = windows_process_start,
+    .GetComputerNameW = GetComputerNameW,
     .CertCreateCertificateContext = CertCreateCertificateContext,
     .CertDuplicateCertificateContext = CertDuplicateCertificateContext,
     .CertFreeCertificateContext = CertFreeCertificateContext,
     .CertNameToStrW = CertNameToStrW,
     .CertOpenStore = CertOpenStore,
+    .CertDuplicateStore = CertDuplicateStore,
     .CertCloseStore = CertCloseStore,
     .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
     .CertAddEncodedCertificateToStore = CertAddEncodedCertificateToStore,
@@ -87,12 +120,40 @@ static const schan_system windows_system = {
     .CertGetCertificateChain = CertGetCertificateChain,
     .CertFreeCertificateChain = CertFreeCertificateChain,
     .CertVerifyCertificateChainPolicy = CertVerifyCertificateChainPolicy,
+    .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
+    .CertGetCertificateContextProperty = CertGetCertificateContextProperty,
+    .CertSetCertificateContextProperty = CertSetCertificateContextProperty,
+    .CertGetEnhancedKeyUsage = CertGetEnhancedKeyUsage,
+    .CertVerifyTimeValidity = CertVerifyTimeValidity,
+    .PFXImportCertStore = PFXImportCertStore,
+    .CryptAcquireCertificatePrivateKey = CryptAcquireCertificatePrivateKey,
+    .NCryptOpenStorageProvider = NCryptOpenStorageProvider,
+    .NCryptOpenKey = NCryptOpenKey,
+    .NCryptImportKey = NCryptImportKey,
+    .NCryptExportKey = NCryptExportKey,
+    .NCryptSetProperty = NCryptSetProperty,
+    .NCryptEnumKeys = NCryptEnumKeys,
+    .NCryptDeleteKey = NCryptDeleteKey,
+    .NCryptFreeObject = NCryptFreeObject,
+    .NCryptFreeBuffer = NCryptFreeBuffer,
+    .CryptAcquireContextW = CryptAcquireContextW,
+    .CryptReleaseContext = CryptReleaseContext,
+    .CryptGetProvParam = CryptGetProvParam,
+    .CryptGetUserKey = CryptGetUserKey,
+    .CryptImportKey = CryptImportKey,
+    .CryptExportKey = CryptExportKey,
+    .CryptDestroyKey = CryptDestroyKey,
+    .GetUserNameW = GetUserNameW,
+    .ImpersonationToken = windows_impersonation_token,
+    .SetThreadToken = SetThreadToken,
+    .CloseHandle = CloseHandle,
     .BCryptOpenAlgorithmProvider = BCryptOpenAlgorithmProvider,
     .BCryptCloseAlgorithmProvider = BCryptCloseAlgorithmProvider,
     .BCryptCreateHash = BCryptCreateHash,
     .BCryptHashData = BCryptHashData,
     .BCryptFinishHash = BCryptFinishHash,
     .BCryptDestroyHash = BCryptDestroyHash,
+    .BCryptGenRandom = BCryptGenRandom,
     .recv = recv,
     .send = send,
     .select = windows_select,
@@ -124,6 +185,7 @@ static schan__quirks detect_wine(void)
     }
     quirks.close_notify_is_empty = true;
     quirks.protocol_zero_is_tls13 = true;
+    quirks.keys_are_capi_only = true;
     quirks.handles_are_unlocked = strtol(get_version(), NULL, 10) < 9;
     return quirks;
 }
@@ -207,6 +269,7 @@ schan_result schan_library_new(schan_library **out, const void *function_table,
     }
     library->references = 1;
     InitializeSRWLock(&library->handle_lock);
+    InitializeSRWLock(&library->key_lock);
     library->system = system != NULL ? system : schan_system_default();
     const SecurityFunctionTableW *own = InitSecurityInterfaceW();
     library->sspi = function_table != NULL ? function_table : own;

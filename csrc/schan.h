@@ -124,6 +124,11 @@ const schan_text *schan_cause_text(int32_t cause);
 
 /* ---------------------------------------------------------------- handles */
 
+typedef struct schan_span {
+    const uint8_t *data;
+    size_t size;
+} schan_span;
+
 typedef struct schan_library schan_library; /* the two tables of Windows functions */
 typedef struct schan_credential schan_credential; /* SSPI CredHandle */
 typedef struct schan_identity schan_identity; /* a certificate and its private key */
@@ -175,15 +180,116 @@ typedef struct schan_credential_config {
 } schan_credential_config;
 
 /*
- * Acquires a client credential without a certificate; Windows is never asked to choose
- * one by itself. Free with schan_credential_free. Results: SCHAN_ERR_CREDENTIAL,
- * SCHAN_ERR_MEMORY.
+ * Acquires a credential; Windows is never asked to choose a certificate by itself. A
+ * server needs an identity. Free with schan_credential_free. Results:
+ * SCHAN_ERR_CREDENTIAL, SCHAN_ERR_MEMORY.
  */
 SCHAN_MUST_CHECK schan_result
 schan_credential_new(schan_credential **out, schan_library *library,
                      const schan_credential_config *config, schan_error *err);
 void schan_credential_free(schan_credential *credential);
 int schan_credential_kind(const schan_credential *credential);
+
+/* --------------------------------------------------------------- identity */
+
+/*
+ * A certificate with its private key, and the certificates between it and its anchor.
+ * Shared by credentials; what was imported for it is deleted from disk with the last of
+ * them. Free with schan_identity_free. All of this may take milliseconds, and longer
+ * where the key lives in hardware.
+ */
+
+typedef struct schan_identity_config {
+    int is_server;    /* for serverAuth; else for clientAuth */
+    int machine_keys; /* keep an imported key in the machine's key set, not the user's */
+    int ephemeral;    /* PFX only: nothing on disk; Windows cannot use such a key in all
+                         handshakes */
+} schan_identity_config;
+
+/*
+ * A PFX (PKCS #12). Its private key is imported anew, under a name of its own. Keys
+ * that dead processes left behind are deleted on this occasion. `password` NULL: none.
+ * With several private keys the one that is valid now and meant for the purpose is
+ * taken, if it is one. Results: SCHAN_ERR_CREDENTIAL, SCHAN_ERR_MEMORY.
+ */
+SCHAN_MUST_CHECK schan_result schan_identity_from_pfx(
+    schan_identity **out, schan_library *library, schan_span pfx,
+    const wchar_t *password, const schan_identity_config *config, schan_error *err);
+
+/* What the bytes of a private key are. */
+#define SCHAN_KEY_RSA 1 /* BCRYPT_RSAFULLPRIVATE_BLOB */
+#define SCHAN_KEY_ECC 2 /* BCRYPT_ECCPRIVATE_BLOB */
+
+/*
+ * A private key, imported as that of a PFX, and its certificate, DER: the first of
+ * `certificates`; the others lead to the anchor. Results: SCHAN_ERR_CREDENTIAL,
+ * SCHAN_ERR_MEMORY, SCHAN_ERR_MISUSE (no certificate).
+ */
+SCHAN_MUST_CHECK schan_result schan_identity_from_key(
+    schan_identity **out, schan_library *library, const schan_span *certificates,
+    size_t count, int key_type, schan_span key, const schan_identity_config *config,
+    schan_error *err);
+
+/* Looks for a certificate in a system store. */
+typedef struct schan_search_config {
+    const wchar_t *store;
+    int local_machine;      /* else the current user's store */
+    schan_span thumbprint;  /* SHA-1 or SHA-256, 20 or 32 bytes; empty: any */
+    const wchar_t *subject; /* a part of the subject's text (schan_certificate_name);
+                               ASCII letters match in both cases. NULL: any */
+    int is_server;
+} schan_search_config;
+
+typedef enum schan_fitness {
+    SCHAN_FITNESS_GOOD = 0,
+    SCHAN_FITNESS_NO_KEY = 1,
+    SCHAN_FITNESS_EXPIRED = 2,
+    SCHAN_FITNESS_NOT_YET_VALID = 3,
+    SCHAN_FITNESS_WRONG_USAGE = 4,      /* no clientAuth, or no serverAuth */
+    SCHAN_FITNESS_KEY_OUT_OF_REACH = 5, /* `status` tells why */
+} schan_fitness;
+
+/* A certificate of that thumbprint or subject; what it points to lives as long as the
+ * search. */
+typedef struct schan_candidate {
+    schan_span certificate;
+    schan_fitness fitness;
+    int32_t status;
+    const wchar_t *container; /* of its private key; NULL when there is none */
+    const wchar_t *provider;
+} schan_candidate;
+
+typedef struct schan_search schan_search;
+
+/* Free with schan_search_free. Results: SCHAN_ERR_CREDENTIAL, SCHAN_ERR_MEMORY,
+ * SCHAN_ERR_SYSTEM (digest), SCHAN_ERR_MISUSE (size of the thumbprint). */
+SCHAN_MUST_CHECK schan_result schan_search_new(schan_search **out,
+                                               schan_library *library,
+                                               const schan_search_config *config,
+                                               schan_error *err);
+void schan_search_free(schan_search *search);
+size_t schan_search_count(const schan_search *search);
+schan_candidate schan_search_candidate(const schan_search *search, size_t index);
+/* The good candidate that is valid longest; schan_search_count when none is good. */
+size_t schan_search_best(const schan_search *search);
+/* Results: SCHAN_ERR_MISUSE (not a good candidate), SCHAN_ERR_MEMORY. */
+SCHAN_MUST_CHECK schan_result schan_identity_from_search(schan_identity **out,
+                                                         schan_search *search,
+                                                         size_t index,
+                                                         schan_error *err);
+
+void schan_identity_free(schan_identity *identity);
+/* The certificate, DER; borrowed. */
+schan_span schan_identity_certificate(const schan_identity *identity);
+/* Whether it came with certificates that Windows will not send: Schannel takes them
+ * from the stores of machine and user only. */
+int schan_identity_misses_intermediates(const schan_identity *identity);
+
+/* Deletes all private keys that identities of this library have imported, for the end
+ * of a process: those identities are of no use afterwards. */
+void schan_library_delete_keys(schan_library *library);
+/* Who asks, as Windows names the account; "" when it cannot be told. */
+void schan_library_account(schan_library *library, wchar_t *text, size_t capacity);
 
 /* ------------------------------------------------------------------ trust */
 
@@ -245,11 +351,6 @@ typedef struct schan_engine_config {
                                   a certificate and the credential has none */
     int client_authentication; /* SCHAN_CLIENT_AUTH_*; clients: NONE */
 } schan_engine_config;
-
-typedef struct schan_span {
-    const uint8_t *data;
-    size_t size;
-} schan_span;
 
 /* The role of an engine is its credential's (is_server). Free with schan_engine_free.
  * Results: SCHAN_ERR_MEMORY, SCHAN_ERR_MISUSE (ALPN list malformed; a setting of the

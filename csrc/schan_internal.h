@@ -7,12 +7,17 @@
  *        └─► stream.c, verify.c
  *               └─► renegotiation.c, store.c, host_name.c
  *                      └─► engine.c
- *                             └─► handshake.c, record.c, info.c,
- *                             │      binding.c, peer.c
+ *                             └─► handshake.c, record.c, info.c, binding.c, peer.c
  *                                    └─► alert.c
  *                                           └─► security_context.c, client_hello.c
- *                                                  └─► failure.c, credential.c,
- *                                                      certificate.c, digest.c
+ *                                                  └─► failure.c, credential.c, pfx.c,
+ *                                                      search.c
+ *                                                         └─► identity.c
+ *                                                                └─► key.c
+ *                                                                       └─► key_cng.c,
+ *                                                                           key_capi.c,
+ *                                                                           certificate.c,
+ *                                                                           digest.c
  *                                                         └─► provider.c, buffer.c,
  *                                                             status.c, der.c
  *
@@ -91,7 +96,10 @@ typedef struct {
     bool close_notify_is_empty;  /* B64: no SEC_I_CONTEXT_EXPIRED */
     bool protocol_zero_is_tls13; /* B100: dwProtocol is 0 under TLS 1.3 */
     bool handles_are_unlocked;   /* Wine < 9: one unlocked table of handles (B74) */
+    bool keys_are_capi_only; /* B87: ncrypt keeps no keys, and PFX flags of CNG fail */
 } schan__quirks;
+
+typedef struct schan__key schan__key;
 
 struct schan_library {
     volatile LONG references;
@@ -99,6 +107,8 @@ struct schan_library {
     const schan_system *system;
     schan__quirks quirks;
     SRWLOCK handle_lock; /* taken only where handles_are_unlocked */
+    SRWLOCK key_lock;
+    schan__key *keys; /* on disk because of us; the first of a list, under key_lock */
 };
 
 /* Around a call that makes or deletes an SSPI handle (`exclusive`), or uses one. Costs
@@ -111,6 +121,96 @@ schan_library *schan__library_share(schan_library *library);
 bool schan__to_ulong(size_t size, ULONG *narrow);
 void *schan__allocate(size_t size); /* zeroed */
 void schan__release(void *memory);
+
+/* ------------------------------------------------------------------- key.c */
+
+typedef enum {
+    SCHAN__KEY_PKCS8 = 0,           /* as CNG exports it */
+    SCHAN__KEY_RSA = SCHAN_KEY_RSA, /* BCRYPT_RSAFULLPRIVATE_BLOB */
+    SCHAN__KEY_ECC = SCHAN_KEY_ECC, /* BCRYPT_ECCPRIVATE_BLOB */
+    SCHAN__KEY_CAPI = 3             /* PRIVATEKEYBLOB, as CryptoAPI exports it */
+} schan__key_type;
+
+#define SCHAN__KEY_NAME_SIZE 65 /* with its NUL */
+
+/* A private key on disk that is ours to delete. */
+struct schan__key {
+    schan_library *library; /* borrowed */
+    wchar_t name[SCHAN__KEY_NAME_SIZE];
+    bool is_machine;
+    bool is_there; /* in the library's list; under its key_lock */
+    schan__key *next;
+    schan__key *previous;
+};
+
+/* Names of key containers, found in a key set. */
+typedef struct {
+    wchar_t (*names)[SCHAN__KEY_NAME_SIZE];
+    size_t capacity;
+    size_t count;
+} schan__key_names;
+
+/* One of Windows' two ways to keep keys (key_cng.c, key_capi.c). */
+typedef struct {
+    schan_result (*import)(const schan__key *key, schan__key_type type, schan_span blob,
+                           schan_error *err);
+    void (*remove)(const schan__key *key);
+    /* Adds the names that `is_wanted` wants, as far as there is room. */
+    void (*list)(schan_library *library, bool is_machine,
+                 bool (*is_wanted)(schan_library *library, const wchar_t *name),
+                 schan__key_names *out);
+    /* Takes the private key out of a certificate whose key is not on disk. */
+    schan_result (*export)(schan_library *library, PCCERT_CONTEXT certificate,
+                           schan__key_type *type, schan__buffer *out, schan_error *err);
+    wchar_t *provider; /* of CRYPT_KEY_PROV_INFO, as are the other two */
+    DWORD provider_type;
+    DWORD key_spec;
+    DWORD pfx_flags; /* for PFXImportCertStore */
+} schan__key_ways;
+
+extern const schan__key_ways schan__key_cng;
+extern const schan__key_ways schan__key_capi;
+
+/* The one that works here. */
+const schan__key_ways *schan__key_ways_of(const schan_library *library);
+/* Deletes what dead processes left, then keeps `blob` under a new name. */
+schan_result schan__key_import(schan__key *out, schan_library *library, bool is_machine,
+                               schan__key_type type, schan_span blob, schan_error *err);
+/* Tells the certificate where its private key is. */
+schan_result schan__key_bind(const schan__key *key, PCCERT_CONTEXT certificate,
+                             schan_error *err);
+/* Harmless when there is none. */
+void schan__key_delete(schan__key *key);
+
+/* -------------------------------------------------------------- identity.c */
+
+struct schan_identity {
+    volatile LONG references;
+    schan_library *library;
+    HCERTSTORE store; /* where the certificate and those above it are */
+    PCCERT_CONTEXT certificate;
+    schan__key key;
+    bool misses_intermediates;
+};
+
+/* Takes `store` and `certificate` over, also when it fails. */
+schan_result schan__identity_new(schan_identity **out, schan_library *library,
+                                 HCERTSTORE store, PCCERT_CONTEXT certificate,
+                                 schan_error *err);
+/* As the public function, for any type of key. */
+schan_result schan__identity_from_key(schan_identity **out, schan_library *library,
+                                      const schan_span *certificates, size_t count,
+                                      schan__key_type type, schan_span key,
+                                      bool is_machine, schan_error *err);
+/* What is left to do once certificate and key are together: tries the key, and looks
+ * for the certificates above. */
+schan_result schan__identity_finish(schan_identity *identity, schan_error *err);
+schan_identity *schan__identity_share(schan_identity *identity);
+/* Whether the private key can be used without asking anyone: ERROR_SUCCESS, or why not. */
+int32_t schan__identity_probe_key(schan_library *library, PCCERT_CONTEXT certificate);
+/* Is it valid now, meant for the purpose, and is there a private key? */
+schan_fitness schan__identity_fitness(schan_library *library,
+                                      PCCERT_CONTEXT certificate, bool is_server);
 
 /* ------------------------------------------------------------ credential.c */
 

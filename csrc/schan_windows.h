@@ -24,6 +24,7 @@
 #include <winternl.h>
 #include <wincrypt.h>
 #include <bcrypt.h>
+#include <ncrypt.h>
 #include <sspi.h>
 #include <schannel.h>
 

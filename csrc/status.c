@@ -132,14 +132,38 @@ static const schan_text statuses[] = {
     ROW(CRYPT_E_ASN1_LARGE, "the certificate is too large"),
     ROW(CRYPT_E_BAD_ENCODE, "the certificate is wrongly encoded"),
     ROW(NTE_BAD_ALGID, "a certificate is signed with an algorithm that counts as weak"),
-    HINTED(NTE_BAD_KEYSET, "the key container is missing or out of reach",
-           "check which account runs this and whether its profile is loaded"),
+    HINTED(
+        NTE_BAD_KEYSET, "the key container is missing or out of reach",
+        "check which account runs this, whether its profile is loaded, and whether it "
+        "may read the key: services and IIS application pools need read access to a "
+        "machine key"),
+    HINTED(NTE_KEYSET_NOT_DEF, "the key container is missing or out of reach",
+           "the profile of the account that runs this may not be loaded"),
     HINTED(NTE_PERM, "access to the private key was denied",
-           "give this account read access to the key"),
+           "give this account read access to the key (certificate manager: All Tasks, "
+           "Manage Private Keys)"),
+    HINTED(NTE_NO_KEY, "there is no private key",
+           "export the certificate together with its private key"),
+    HINTED(CRYPT_E_NO_KEY_PROPERTY, "the certificate has no private key",
+           "import it together with its private key"),
+    HINTED(NTE_SILENT_CONTEXT, "the private key can be used only after asking somebody",
+           "a key for programs must not need a PIN or a confirmation"),
+    ROW(NTE_BAD_DATA, "the private key is malformed"),
+    HINTED(NTE_NOT_SUPPORTED, "the private key may not be exported",
+           "install the certificate in a store, and name it with from_store"),
+    ROW(NTE_FAIL, "the key storage provider failed without saying why"),
     ROW(NTE_NO_MEMORY, "not enough memory"),
 
     /* Win32 */
     ROW(ERROR_FILE_NOT_FOUND, "the certificate store does not exist"),
+    HINTED(
+        ERROR_TOO_MANY_NAMES,
+        "there are several certificates with a private key, and not one of them alone "
+        "will do",
+        "make a file of its own for each"),
+    HINTED(ERROR_INVALID_PASSWORD, "the password is wrong",
+           "or the file is damaged, or encrypted in a way that this Windows does not "
+           "know: before Windows 10 1709 that is AES"),
     HINTED(ERROR_ACCESS_DENIED, "access was denied",
            "check the rights of the account that runs this"),
     ROW(ERROR_INVALID_PARAMETER, "a parameter is not valid"),
