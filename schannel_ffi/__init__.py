@@ -11,7 +11,14 @@ import importlib
 from types import ModuleType
 
 from schannel_ffi.certificates import Certificate
-from schannel_ffi.config import Revocation, TLSConfig, TLSVersion, TrustStore
+from schannel_ffi.config import (
+    ClientCertificate,
+    Revocation,
+    ServerCertificate,
+    TLSConfig,
+    TLSVersion,
+    TrustStore,
+)
 from schannel_ffi.errors import (
     CertificateError,
     CertificateReason,
@@ -32,11 +39,13 @@ __all__ = [
     "Certificate",
     "CertificateError",
     "CertificateReason",
+    "ClientCertificate",
     "ConnectionReset",
     "CredentialError",
     "HandshakeError",
     "PeerAlert",
     "Revocation",
+    "ServerCertificate",
     "SocketClosed",
     "TLSConfig",
     "TLSError",

@@ -13,8 +13,16 @@ import os
 from dataclasses import dataclass, field
 
 from schannel_ffi.certificates import split_pem
+from schannel_ffi.identity import ClientCertificate, ServerCertificate
 
-__all__ = ["Revocation", "TLSConfig", "TLSVersion", "TrustStore"]
+__all__ = [
+    "ClientCertificate",
+    "Revocation",
+    "ServerCertificate",
+    "TLSConfig",
+    "TLSVersion",
+    "TrustStore",
+]
 
 MAX_ALPN_NAME = 255  # RFC 7301, 3.1
 MAX_ALPN_LIST = 65_535
@@ -114,6 +122,9 @@ class TLSConfig:
         revocation: whether revoked certificates are looked for.
         revocation_timeout: seconds for all that Windows fetches while it builds the chain (lists,
             OCSP, intermediates). When they are over, only what the machine has already counts.
+        client_certificate: what to present to servers that ask for a certificate; None: nothing,
+            and never one of Windows' own choice.
+        server_certificate: what to present as a server, which needs one.
         minimum_version: nothing older is offered or accepted.
         maximum_version: nothing newer is offered or accepted; None: the newest that Windows has.
         alpn_protocols: names to offer, most wanted first, as str (ASCII) or bytes.
@@ -132,6 +143,8 @@ class TLSConfig:
     trust: TrustStore = field(default_factory=TrustStore.system)
     revocation: Revocation = Revocation.BEST_EFFORT
     revocation_timeout: float = 10.0
+    client_certificate: ClientCertificate | None = None
+    server_certificate: ServerCertificate | None = None
     minimum_version: TLSVersion = TLSVersion.TLSv1_2
     maximum_version: TLSVersion | None = None
     alpn_protocols: tuple[str | bytes, ...] = ()
@@ -145,7 +158,8 @@ class TLSConfig:
 
         Raises:
             ValueError: an empty version range, a malformed ALPN name or pin, an impossible time.
-            TypeError: a single ALPN name or pin instead of a sequence.
+            TypeError: a single ALPN name or pin instead of a sequence, a certificate of the other
+                role.
         """
         names: object = self.alpn_protocols
         if isinstance(names, str | bytes):
@@ -153,6 +167,12 @@ class TLSConfig:
         pins: object = self.pins
         if isinstance(pins, str | bytes):
             raise TypeError('pins is a sequence: ("sha256/...",)')
+        for own, kind in (
+            (self.client_certificate, ClientCertificate),
+            (self.server_certificate, ServerCertificate),
+        ):
+            if not isinstance(own, kind | None):
+                raise TypeError(f"a {kind.__name__} belongs here, not a {type(own).__name__}")
         object.__setattr__(self, "alpn_protocols", tuple(self.alpn_protocols))
         object.__setattr__(self, "pins", tuple(self.pins))
         if self.maximum_version is not None and self.maximum_version < self.minimum_version:

@@ -113,7 +113,8 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         sentence, hint = _text(cause.sentence), _text(cause.hint)
         symbol = symbol or _text(cause.name)
     if detail := ffi.string(err.detail).decode("ascii"):
-        sentence = f"{sentence}; it sent {detail!r}"
+        is_peers = err.result == lib.SCHAN_ERR_PROTOCOL
+        sentence = f"{sentence}; it sent {detail!r}" if is_peers else f"{sentence}; {detail}"
     return kind(
         f"{doing}: {sentence}",
         symbol=symbol,

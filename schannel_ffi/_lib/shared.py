@@ -6,6 +6,7 @@ it was made from, in one locked cache of limited size: the only global state of 
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from schannel_ffi._lib.binding import require
 from schannel_ffi._lib.failures import new_handle
+from schannel_ffi._lib.identity import explained, find_identity
 from schannel_ffi.config import Revocation, TLSConfig, TLSVersion, TrustStore
 
 CACHE_SIZE: Final = 64
@@ -46,6 +48,12 @@ class _Shared:
                 self._library = _new_library(*self._tables)
             return self._library
 
+    def delete_keys(self) -> None:
+        """Delete the private keys that identities have on disk; for the end of the process."""
+        with self._lock:
+            if self._library is not None:
+                require()[1].schan_library_delete_keys(self._library)
+
     def get(self, key: Hashable, make: Callable[[Any], Any]) -> Any:
         """Return what is kept under `key`, else make it from the library.
 
@@ -68,6 +76,8 @@ class _Shared:
 
 
 _shared = _Shared()
+# Handlers run last come first: this one comes after those of programs that still talk then (B87).
+atexit.register(_shared.delete_keys)
 
 
 def library() -> Any:
@@ -125,24 +135,30 @@ def protocol_bits(config: TLSConfig) -> int:
     return sum(_VERSION_BITS[version] for version in config.versions())
 
 
-def credential_for(config: TLSConfig) -> Any:
+def credential_for(config: TLSConfig, *, is_server: bool = False) -> Any:
+    """Return the `schan_credential *` for these settings; kept by all that goes into it (B12)."""
     ffi, lib = require()
+    own = config.server_certificate if is_server else config.client_certificate
+    found = None if own is None else find_identity(library(), own)
     settings = {
         "protocols": protocol_bits(config),
         "check_revocation": config.revocation is not Revocation.OFF,
         "allow_weak_crypto": config.insecure_weak_crypto,
+        "is_server": is_server,
     }
 
     def make(library: Any) -> Any:
-        c_config = ffi.new("schan_credential_config *", settings)
-        return new_handle(
-            "schan_credential",
-            "schan_credential_free",
-            "acquiring a credential",
-            lambda out, err: lib.schan_credential_new(out, library, c_config, err),
-        )
+        identity = ffi.NULL if found is None else _shared.get(found.key, found.make)
+        c_config = ffi.new("schan_credential_config *", {**settings, "identity": identity})
+        with explained(library, found):
+            return new_handle(
+                "schan_credential",
+                "schan_credential_free",
+                "acquiring a credential",
+                lambda out, err: lib.schan_credential_new(out, library, c_config, err),
+            )
 
-    return _shared.get(("credential", *settings.items()), make)
+    return _shared.get(("credential", *settings.items(), found and found.key), make)
 
 
 def trust_for(store: TrustStore) -> Any:

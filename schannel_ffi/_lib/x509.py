@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import binascii
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from schannel_ffi._lib.binding import require
 from schannel_ffi._lib.failures import check
+from schannel_ffi._lib.reading import digest_of, name_of
 from schannel_ffi._lib.shared import library
 from schannel_ffi.certificates import Certificate
 from schannel_ffi.config import PIN_PREFIX
@@ -28,8 +28,8 @@ def describe_certificate(der: bytes) -> Certificate:
     check(lib.schan_certificate_validity(handle, span, times, times + 1, err), doing, err)
     return Certificate(
         der=der,
-        subject=_name(span, lib.SCHAN_NAME_SUBJECT),
-        issuer=_name(span, lib.SCHAN_NAME_ISSUER),
+        subject=name_of(handle, der),
+        issuer=name_of(handle, der, is_issuer=True),
         not_before=_utc(times[0]),
         not_after=_utc(times[1]),
         sha1=digest("sha1", der).hex(),
@@ -49,19 +49,6 @@ def pin_of(der: bytes) -> str:
     return PIN_PREFIX + binascii.b2a_base64(key, newline=False).decode("ascii")
 
 
-def _name(span: dict[str, Any], which: int) -> str:
-    ffi, lib = require()
-    handle, err = library(), ffi.new("schan_error *")
-    size, capacity = ffi.new("size_t *"), 512
-    while True:
-        text = ffi.new("wchar_t[]", capacity)
-        result = lib.schan_certificate_name(handle, span, which, text, capacity, size, err)
-        check(result, "reading a certificate's name", err)
-        if size[0] < capacity:
-            return str(ffi.string(text))
-        capacity = size[0] + 1
-
-
 def _utc(seconds: int) -> datetime:
     """Return a time; one outside Python's calendar becomes its first or last moment."""
     try:
@@ -73,14 +60,4 @@ def _utc(seconds: int) -> datetime:
 
 def digest(algorithm: str, data: bytes) -> bytes:
     """Return the "sha1", "sha256", "sha384" or "sha512" digest, by CNG."""
-    ffi, lib = require()
-    number = getattr(lib, f"SCHAN_{algorithm.upper()}")
-    pinned = ffi.from_buffer("uint8_t[]", data)
-    out, size, err = ffi.new("uint8_t[64]"), ffi.new("size_t *"), ffi.new("schan_error *")
-    span = {"data": pinned, "size": len(pinned)}
-    check(
-        lib.schan_digest(library(), number, span, out, 64, size, err),
-        "computing a digest",
-        err,
-    )
-    return bytes(ffi.buffer(out, size[0]))
+    return digest_of(library(), algorithm, data)
