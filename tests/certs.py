@@ -18,13 +18,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import (
     AuthorityInformationAccessOID,
     ExtendedKeyUsageOID,
@@ -288,6 +289,46 @@ class Certificates:
         extensions = [x509.CRLDistributionPoints(points), x509.AuthorityInformationAccess(access)]
         return self._odd(ordinary=extensions)
 
+    # --- what a client presents --------------------------------------------------------------
+
+    @cached_property
+    def client_rsa(self) -> Identity:
+        return self._client("a mail client")
+
+    @cached_property
+    def other_client_rsa(self) -> Identity:
+        return self._client("another mail client")
+
+    @cached_property
+    def client_ec(self) -> Identity:
+        return self._odd(usages=[ExtendedKeyUsageOID.CLIENT_AUTH], name="a mail client")
+
+    @cached_property
+    def client_under_intermediate(self) -> Identity:
+        return self._client("a mail client", issuer=Issuer.from_trustme(self._child_ca))
+
+    @cached_property
+    def client_expired(self) -> Identity:
+        return self._client("an old mail client", not_after=_NOT_SO_LONG_AGO)
+
+    @cached_property
+    def client_not_yet_valid(self) -> Identity:
+        return self._client("a future mail client", not_before=_FAR_FUTURE)
+
+    @cached_property
+    def server_rsa_only(self) -> Identity:
+        """No certificate for a client: serverAuth alone."""
+        return self._client("a server", usages=[ExtendedKeyUsageOID.SERVER_AUTH])
+
+    def _client(
+        self,
+        name: str,
+        *,
+        usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH,),
+        **how: Any,
+    ) -> Identity:
+        return self._odd(key=new_rsa_key(), names=(), usages=usages, name=name, **how)
+
     # --- how they are made -------------------------------------------------------------------
 
     @cached_property
@@ -324,10 +365,20 @@ class Certificates:
         usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
         extensions: Sequence[x509.ExtensionType] = (),
         ordinary: Sequence[x509.ExtensionType] = (),
+        name: str = HOST,
+        not_before: datetime.datetime = _LONG_AGO,
+        not_after: datetime.datetime = _FAR_FUTURE,
     ) -> Identity:
         key, issuer = key or _new_key(), issuer or self.root
         leaf = _build(
-            HOST, key, issuer, names=names, usages=usages, critical=extensions, ordinary=ordinary
+            name,
+            key,
+            issuer,
+            names=names,
+            usages=usages,
+            critical=extensions,
+            ordinary=ordinary,
+            valid=(not_before, max(not_before + datetime.timedelta(days=1), not_after)),
         )
         return Identity(_pem(leaf, *issuer.chain), _key_pem(key), self.ca.cert_pem.bytes())
 
@@ -350,6 +401,7 @@ def _build(
     critical: Sequence[x509.ExtensionType] = (),
     ordinary: Sequence[x509.ExtensionType] = (),
     is_ca: bool = False,
+    valid: tuple[datetime.datetime, datetime.datetime] = (_LONG_AGO, _FAR_FUTURE),
 ) -> x509.Certificate:
     """Build a certificate; without an issuer it signs itself."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -360,8 +412,8 @@ def _build(
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_LONG_AGO)
-        .not_valid_after(_FAR_FUTURE)
+        .not_valid_before(valid[0])
+        .not_valid_after(valid[1])
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(_key_usage(is_ca=is_ca), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -377,6 +429,8 @@ def _build(
         builder = builder.add_extension(extension, critical=True)
     for extension in ordinary:
         builder = builder.add_extension(extension, critical=False)
+    if isinstance(signer, rsa.RSAPrivateKey):
+        return builder.sign(signer, hashes.SHA256())
     return _until_plain(
         lambda: builder.sign(signer, hashes.SHA256()),
         lambda certificate: trustme.Blob(_pem(certificate)),
@@ -414,6 +468,54 @@ def _until_plain(make: Callable[[], _T], pem_of: Callable[[_T], trustme.Blob]) -
         certificate = x509.load_pem_x509_certificate(pem_of(made).bytes())
         if min(number.bit_length() for number in decode_dss_signature(certificate.signature)) > 248:
             return made
+
+
+def new_rsa_key() -> rsa.RSAPrivateKey:
+    """Return an RSA-2048 key that Wine imports: its private numbers have all their bytes.
+
+    Wine 8 and 10 do not fill up a shorter exponent or coefficient (one key in 15), and then fail
+    in the import or the signature (rsaenh, import_private_key); Windows takes them all.
+    """
+    while True:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        numbers = key.private_numbers()
+        halves = (numbers.dmp1, numbers.dmq1, numbers.iqmp)
+        if numbers.d.bit_length() > 2040 and min(map(int.bit_length, halves)) > 1016:
+            return key
+
+
+def pfx(
+    identity: Identity,
+    password: bytes | None,
+    *others: Identity,
+    with_key: bool = True,
+    friendly_name: bytes | None = None,
+) -> bytes:
+    """Return a PKCS #12 file with the identity, its chain, and the certificates of others.
+
+    Encrypted as all Windows and Wine read it (triple DES); without a password, not at all.
+    """
+    key = serialization.load_pem_private_key(identity.key_pem, password=None)
+    assert isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password:
+        encryption = (
+            serialization.PrivateFormat.PKCS12.encryption_builder()
+            .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+            .hmac_hash(hashes.SHA1())
+            .kdf_rounds(2000)
+            .build(password)
+        )
+    more = [*identity.chain[1:], *(each.leaf for each in others)]
+    if not with_key:
+        more.insert(0, identity.leaf)
+    return pkcs12.serialize_key_and_certificates(
+        friendly_name,
+        key if with_key else None,
+        identity.leaf if with_key else None,
+        more,
+        encryption,
+    )
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
