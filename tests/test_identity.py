@@ -6,19 +6,25 @@ on disk is looked up with Windows' own functions, past the library.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from certs import Certificates, Identity, pfx
+from certs import HOST, Certificates, Identity, pfx
 from clients import Connector
 from conversation import TLSConversation
+from counting_system import CountingSystem
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from loopback import TLSServer
 from windows_keys import Keys, add_to_store
 
-from schannel_ffi import ClientCertificate, PeerAlert, TLSError, _lib
+from schannel_ffi import ClientCertificate, CredentialError, PeerAlert, TLSConfig, TLSError, _lib
+from schannel_ffi._lib.shared import credential_for
 
 pytestmark = pytest.mark.schannel
 
@@ -31,9 +37,14 @@ def keys() -> Iterator[Keys]:
     found = Keys()
     before = found.ours()
     yield found
-    _lib.use_system_table(None)  # forget what is kept for later
-    gc.collect()
+    forget()
     assert before == found.ours()
+
+
+def forget() -> None:
+    """Let go of what `_lib` keeps for later connections."""
+    _lib.use_system_table(None)
+    gc.collect()
 
 
 def tell_who(conversation: TLSConversation) -> None:
@@ -136,8 +147,7 @@ def test_key_is_on_disk_only_while_it_is_needed(
     with connect(mutual, client_certificate=own) as client:
         client.sendall(b"hello")
         during = keys.ours()
-    _lib.use_system_table(None)  # B87
-    gc.collect()
+    forget()  # B87
 
     assert (1, before) == (len(during - before), keys.ours())
 
@@ -151,3 +161,151 @@ def test_ephemeral_key_is_never_on_disk(
         during = keys.all()
 
     assert before == during  # B10
+
+
+# -------------------------------------------------------------- acquired and released, by Windows
+
+
+@pytest.fixture
+def counted() -> Iterator[CountingSystem]:
+    """Windows' own functions, counted."""
+    system = CountingSystem()
+    _lib.use_system_table(system.address)
+    yield system
+    _lib.use_system_table(None)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_a_connection_acquires_is_released(
+    certificates: Certificates,
+    mutual: TLSServer,
+    connect: Connector,
+    keys: Keys,
+    counted: CountingSystem,
+    source: str,
+) -> None:
+    own, count = SOURCES[source](certificates.client_rsa), 3
+
+    for _ in range(count):
+        ask_who(connect, mutual, own)
+    during = counted.alive()
+    forget()
+
+    peers_own = {"certificate": -count}  # SSPI gave them
+    assert (1, peers_own) == (during["store"] - during.get("chain engine", 0), counted.alive())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_whatever_windows_refuses_nothing_is_left(
+    certificates: Certificates, keys: Keys, counted: CountingSystem, source: str
+) -> None:
+    own, before = SOURCES[source](certificates.client_rsa), keys.ours()
+    failed = 0
+    for step in range(1, 40):
+        counted.steps.clear()
+        counted.fail_at = step
+        _lib.use_system_table(counted.address)
+        with contextlib.suppress(CredentialError):
+            credential_for(TLSConfig(client_certificate=own))
+        if len(counted.steps) < step:
+            break
+        failed += 1
+        counted.fail_at = 0
+        forget()
+        assert ({}, before) == (counted.alive(), keys.ours()), counted.steps
+
+    assert failed >= (1 if source == "ephemeral_pfx" else 5)
+
+
+def test_certificate_of_a_store_leaves_nothing_open(
+    certificates: Certificates, keys: Keys, counted: CountingSystem
+) -> None:
+    with add_to_store(certificates.client_rsa, "MY") as thumbprints:
+        for by in ("sha1", "sha256"):
+            own = ClientCertificate.from_store(thumbprint=thumbprints[by])
+            credential_for(TLSConfig(client_certificate=own))
+        forget()
+
+    assert {} == counted.alive()
+
+
+# ------------------------------------------------------------------------------- several processes
+
+PROCESS = """
+import sys
+sys.path[:0] = {paths!r}
+from schannel_ffi import ClientCertificate, TLSConfig, TrustStore, connect
+own = ClientCertificate.from_pfx({pfx!r}, {password!r})
+trust = TrustStore.from_pem({anchor!r})
+config = TLSConfig(client_certificate=own, trust=trust)
+for line in sys.stdin:
+    with connect({address!r}, config=config, server_hostname={host!r}, timeout=30.0) as client:
+        client.sendall(b"who am I?")
+        print(client.recv(100).decode().strip(), flush=True)
+"""
+
+
+class Process:
+    """A Python of its own that connects with a client certificate whenever it is asked."""
+
+    def __init__(self, certificates: Certificates, server: TLSServer, data: bytes) -> None:
+        program = PROCESS.format(
+            paths=[str(Path(__file__).parent.parent)],
+            pfx=data,
+            password=PASSWORD,
+            anchor=certificates.good.anchor_pem,
+            address=server.address,
+            host=HOST,
+        )
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self) -> None:
+        assert self.popen.stdin
+        self.popen.stdin.write("\n")
+        self.popen.stdin.flush()
+
+    def answer(self) -> str:
+        assert self.popen.stdout
+        return self.popen.stdout.readline().strip()
+
+    def kill(self) -> None:
+        with self.popen:  # closes the pipes
+            self.popen.kill()
+
+    def close(self) -> None:
+        self.popen.communicate(timeout=30.0)
+
+
+def test_eight_processes_import_one_pfx_and_one_is_killed(
+    certificates: Certificates, mutual: TLSServer, keys: Keys
+) -> None:
+    data = pfx(certificates.client_rsa, PASSWORD.encode(), friendly_name=b"the same for all")
+    before = keys.ours()
+    with contextlib.ExitStack() as stack:
+        processes = [Process(certificates, mutual, data) for _ in range(8)]
+        for each in processes:
+            stack.callback(each.kill)
+            each.ask()
+        first = [each.answer() for each in processes]
+        during = keys.ours() - before
+
+        victim, *others = processes
+        victim.kill()
+        for each in others:
+            each.ask()
+        second = [each.answer() for each in others]
+        left = keys.ours() - before
+        credential_for(TLSConfig(client_certificate=from_pem(certificates.other_client_rsa)))
+        swept = during - keys.ours()  # B87: the dead one's, and nobody else's
+        for each in others:
+            each.close()
+
+    assert (["a mail client"] * 8, ["a mail client"] * 7) == (first, second)
+    assert (8, 8, 1) == (len(during), len(left), len(swept))
+    forget()
+    assert before == keys.ours()
