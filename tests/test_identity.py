@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,14 +17,22 @@ from pathlib import Path
 import pytest
 from certs import HOST, Certificates, Identity, pfx
 from clients import Connector
-from conversation import TLSConversation
+from conversation import Conversation, TLSConversation
 from counting_system import CountingSystem
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from loopback import TLSServer
 from windows_keys import Keys, add_to_store
 
-from schannel_ffi import ClientCertificate, CredentialError, PeerAlert, TLSConfig, TLSError, _lib
+from schannel_ffi import (
+    CertificateError,
+    ClientCertificate,
+    CredentialError,
+    TLSConfig,
+    TLSError,
+    TrustStore,
+    _lib,
+)
 from schannel_ffi._lib.shared import credential_for
 
 pytestmark = pytest.mark.schannel
@@ -122,8 +131,41 @@ def test_certificate_of_a_stranger_is_refused(
 ) -> None:
     server = tls_server(client_ca=certificates.other_ca.cert_pem.bytes(), serve=tell_who)
 
-    with pytest.raises((PeerAlert, TLSError)):
+    with pytest.raises(TLSError, match="certificate"):  # B48: TLS 1.3 tells it on the first read
         ask_who(connect, server, from_pem(certificates.client_rsa))
+
+
+@pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "not_trusted"])
+def test_identity_stays_here_until_the_server_is_verified(
+    certificates: Certificates,
+    mutual: TLSServer,
+    connect: Connector,
+    keys: Keys,
+    tls_version: ssl.TLSVersion,
+    *,
+    is_trusted: bool,
+) -> None:
+    if tls_version < ssl.TLSVersion.TLSv1_3 and not is_trusted:
+        pytest.skip("TLS 1.2 needs the client's certificate to end the handshake")
+    anchor = (certificates.ca if is_trusted else certificates.other_ca).cert_pem.bytes()
+    expectation = contextlib.nullcontext() if is_trusted else pytest.raises(CertificateError)
+
+    with expectation:
+        connect(
+            mutual,
+            trust=TrustStore.from_pem(anchor),
+            client_certificate=from_pem(certificates.client_rsa),
+        ).close()
+
+    assert is_trusted == has_certificate(mutual.conversation())
+
+
+def has_certificate(conversation: Conversation) -> bool:
+    assert isinstance(conversation, TLSConversation)
+    try:
+        return bool(conversation.tls.getpeercert(binary_form=True))
+    except ValueError:  # the handshake is not done
+        return False
 
 
 def test_identities_do_not_mix(
