@@ -34,6 +34,7 @@ SOURCES = [
         "key",
         "key_capi",
         "key_cng",
+        "key_journal",
         "peer",
         "pfx",
         "provider",
@@ -83,6 +84,9 @@ typedef uintptr_t HCRYPTPROV;
 typedef uintptr_t HCRYPTKEY;
 typedef uintptr_t HCRYPTPROV_OR_NCRYPT_KEY_HANDLE;
 typedef uintptr_t NCRYPT_HANDLE;
+typedef ... *HKEY;
+typedef long LSTATUS;
+typedef DWORD *LPDWORD;
 typedef uintptr_t NCRYPT_PROV_HANDLE;
 typedef uintptr_t NCRYPT_KEY_HANDLE;
 typedef ... CERT_CONTEXT;

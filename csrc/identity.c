@@ -62,6 +62,25 @@ int32_t schan__identity_probe_key(schan_library *library, PCCERT_CONTEXT certifi
     return ERROR_SUCCESS;
 }
 
+CRYPT_KEY_PROV_INFO *schan__identity_place_of_key(const schan_system *system,
+                                                  PCCERT_CONTEXT certificate)
+{
+    DWORD size = 0;
+
+    if (!system->CertGetCertificateContextProperty(
+            certificate, CERT_KEY_PROV_INFO_PROP_ID, NULL, &size) ||
+        size < sizeof(CRYPT_KEY_PROV_INFO)) {
+        return NULL;
+    }
+    CRYPT_KEY_PROV_INFO *place = schan__allocate(size);
+    if (place != NULL && !system->CertGetCertificateContextProperty(
+                             certificate, CERT_KEY_PROV_INFO_PROP_ID, place, &size)) {
+        schan__release(place);
+        place = NULL;
+    }
+    return place;
+}
+
 /* B9: CERT_FIND_HAS_PRIVATE_KEY is not known everywhere, the properties are. */
 static bool has_private_key(const schan_system *system, PCCERT_CONTEXT certificate)
 {

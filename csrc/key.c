@@ -9,6 +9,9 @@
  * import deletes them (B87). A process id alone does not do, as Windows gives it out
  * again; nor does it without the computer, as key sets roam with a user's profile.
  *
+ * A key that must stay in a container of Windows' choice has such a name, too: in the
+ * journal of who uses what (key_journal.c).
+ *
  * Always true here: a key that is on disk is in the library's list, from before it is
  * imported until it is deleted, so that the end of the process finds them all; whoever
  * takes a key off the list deletes it.
@@ -152,6 +155,39 @@ static bool is_of_a_dead_process(schan_library *library, const wchar_t *name)
     return start != 0 && start != self.start;
 }
 
+bool schan__same_text(const wchar_t *one, const wchar_t *other)
+{
+    while (*one != 0 && *one == *other) {
+        one++;
+        other++;
+    }
+    return *one == *other;
+}
+
+static bool is_in_container(schan_library *library, const schan__note *note,
+                            const void *container)
+{
+    (void)library;
+    return schan__same_text(note->container, container);
+}
+
+/* A container of Windows' choice goes with the last of its users. */
+static void remove_key(const schan__key *key)
+{
+    const schan__key_ways *ways = schan__key_ways_of(key->library);
+    schan__note other = {{0}, {0}};
+
+    if (key->container[0] == 0) {
+        ways->remove(key->library, key->is_machine, key->name);
+        return;
+    }
+    schan__journal_forget(key);
+    if (schan__journal_find(key->library, key->is_machine, is_in_container,
+                            key->container, &other, 1) == 0) {
+        ways->remove(key->library, key->is_machine, key->container);
+    }
+}
+
 /* What is too much for one time waits for the next. */
 static void delete_keys_of_the_dead(schan_library *library, bool is_machine)
 {
@@ -164,11 +200,34 @@ static void delete_keys_of_the_dead(schan_library *library, bool is_machine)
     }
     ways->list(library, is_machine, is_of_a_dead_process, &found);
     for (size_t i = 0; i < found.count; i++) {
-        schan__key dead = {.library = library, .is_machine = is_machine};
-        memcpy(dead.name, found.names[i], sizeof(dead.name));
-        ways->remove(&dead);
+        ways->remove(library, is_machine, found.names[i]);
     }
     schan__release(found.names);
+}
+
+static bool is_note_of_a_dead_process(schan_library *library, const schan__note *note,
+                                      const void *unused)
+{
+    (void)unused;
+    return is_of_a_dead_process(library, note->user);
+}
+
+static void forget_the_dead(schan_library *library, bool is_machine)
+{
+    schan__note *notes = schan__allocate(names_at_once * sizeof(*notes));
+
+    if (notes == NULL) {
+        return;
+    }
+    size_t count = schan__journal_find(library, is_machine, is_note_of_a_dead_process,
+                                       NULL, notes, names_at_once);
+    for (size_t i = 0; i < count; i++) {
+        schan__key dead = {.library = library, .is_machine = is_machine};
+        memcpy(dead.name, notes[i].user, sizeof(dead.name));
+        memcpy(dead.container, notes[i].container, sizeof(dead.container));
+        remove_key(&dead);
+    }
+    schan__release(notes);
 }
 
 /* --------------------------------------------------------------- the living */
@@ -216,7 +275,7 @@ void schan__key_delete(schan__key *key)
     schan__key own = {0};
 
     if (key->library != NULL && delist(key->library, key, &own)) {
-        schan__key_ways_of(own.library)->remove(&own);
+        remove_key(&own);
     }
 }
 
@@ -225,26 +284,66 @@ void schan_library_delete_keys(schan_library *library)
     schan__key key = {0};
 
     while (delist(library, NULL, &key)) {
-        schan__key_ways_of(library)->remove(&key);
+        remove_key(&key);
     }
 }
 
-schan_result schan__key_import(schan__key *out, schan_library *library, bool is_machine,
-                               schan__key_type type, schan_span blob, schan_error *err)
+static void clean_up(schan_library *library, bool is_machine)
+{
+    delete_keys_of_the_dead(library, is_machine);
+    if (schan__key_ways_of(library)->can_stay_where_it_is) {
+        forget_the_dead(library, is_machine);
+    }
+}
+
+static schan_result name_key(schan__key *out, schan_library *library, bool is_machine,
+                             schan_error *err)
 {
     owner self = {0};
 
-    delete_keys_of_the_dead(library, is_machine);
     if (!this_process(library->system, &self)) {
         return schan__fail(err, SCHAN_ERR_CREDENTIAL, NTE_FAIL, "BCryptGenRandom");
     }
     out->library = library;
     out->is_machine = is_machine;
     write_name(self, out->name);
-    enlist(out);
-    schan_result result = schan__key_ways_of(library)->import(out, type, blob, err);
+    return SCHAN_OK;
+}
+
+schan_result schan__key_import(schan__key *out, schan_library *library, bool is_machine,
+                               schan__key_type type, schan_span blob, schan_error *err)
+{
+    clean_up(library, is_machine);
+    schan_result result = name_key(out, library, is_machine, err);
     if (result != SCHAN_OK) {
-        schan__key_delete(out); /* whatever a failed import has left */
+        return result;
+    }
+    enlist(out); /* a failed import may have left it on disk all the same */
+    return schan__key_ways_of(library)->import(out, type, blob, err);
+}
+
+schan_result schan__key_adopt(schan__key *out, schan_library *library, bool is_machine,
+                              const wchar_t *container, schan_error *err)
+{
+    size_t size = 0;
+
+    while (size + 1 < SCHAN__CONTAINER_SIZE && container[size] != 0) {
+        out->container[size] = container[size];
+        size++;
+    }
+    if (container[size] != 0) {
+        return schan__fail(err, SCHAN_ERR_CREDENTIAL, NTE_BAD_KEYSET_PARAM,
+                           "PFXImportCertStore");
+    }
+    out->library = library;
+    out->is_machine = is_machine;
+    enlist(out); /* it is on disk, whatever comes */
+    schan_result result = name_key(out, library, is_machine, err);
+    if (result == SCHAN_OK) {
+        result = schan__journal_note(out, err);
+    }
+    if (result == SCHAN_OK) {
+        clean_up(library, is_machine); /* once it is noted that this one is in use */
     }
     return result;
 }

@@ -149,13 +149,13 @@ static schan_result import_key(const schan__key *key, schan__key_type type,
     }
 }
 
-static void remove_key(const schan__key *key)
+static void remove_key(schan_library *library, bool is_machine, const wchar_t *name)
 {
     HCRYPTPROV none = 0;
 
-    key->library->system->CryptAcquireContextW(
-        &none, key->name, provider_name, PROV_RSA_AES,
-        CRYPT_DELETEKEYSET | container_flags(key->is_machine));
+    library->system->CryptAcquireContextW(&none, name, provider_name, PROV_RSA_AES,
+                                          CRYPT_DELETEKEYSET |
+                                              container_flags(is_machine));
 }
 
 /* Names come in bytes; ours are ASCII, and what does not fit is none of ours. */
@@ -251,4 +251,5 @@ const schan__key_ways schan__key_capi = {
     .provider_type = PROV_RSA_AES,
     .key_spec = AT_KEYEXCHANGE,
     .pfx_flags = 0,
+    .can_stay_where_it_is = false, /* Wine's import overwrites the default container */
 };

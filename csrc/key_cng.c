@@ -74,17 +74,17 @@ static schan_result import_key(const schan__key *key, schan__key_type type,
     return result;
 }
 
-static void remove_key(const schan__key *key)
+static void remove_key(schan_library *library, bool is_machine, const wchar_t *name)
 {
-    const schan_system *system = key->library->system;
+    const schan_system *system = library->system;
     NCRYPT_PROV_HANDLE provider = 0;
     NCRYPT_KEY_HANDLE handle = 0;
 
     if (open_provider(system, &provider, NULL) != SCHAN_OK) {
         return;
     }
-    if (system->NCryptOpenKey(provider, &handle, key->name, 0,
-                              key_flags(key->is_machine)) == ERROR_SUCCESS &&
+    if (system->NCryptOpenKey(provider, &handle, name, 0, key_flags(is_machine)) ==
+            ERROR_SUCCESS &&
         system->NCryptDeleteKey(handle, NCRYPT_SILENT_FLAG) != ERROR_SUCCESS) {
         system->NCryptFreeObject(handle); /* deleting would have freed it */
     }
@@ -174,4 +174,5 @@ const schan__key_ways schan__key_cng = {
     .provider_type = 0,
     .key_spec = 0,
     .pfx_flags = PKCS12_ALWAYS_CNG_KSP,
+    .can_stay_where_it_is = true,
 };

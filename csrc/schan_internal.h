@@ -4,22 +4,18 @@
  * Who may call whom, downwards only:
  *
  *     socket.c
- *        └─► stream.c, verify.c
- *               └─► renegotiation.c, store.c, host_name.c
- *                      └─► engine.c
- *                             └─► handshake.c, record.c, info.c, binding.c, peer.c
- *                                    └─► alert.c
- *                                           └─► security_context.c, client_hello.c
- *                                                  └─► failure.c, credential.c, pfx.c,
- *                                                      search.c
- *                                                         └─► identity.c
- *                                                                └─► key.c
- *                                                                       └─► key_cng.c,
- *                                                                           key_capi.c,
- *                                                                           certificate.c,
- *                                                                           digest.c
- *                                                         └─► provider.c, buffer.c,
- *                                                             status.c, der.c
+ *     stream.c
+ *     renegotiation.c
+ *     engine.c
+ *     handshake.c
+ *     alert.c
+ *     security_context.c client_hello.c record.c info.c binding.c peer.c verify.c
+ *     credential.c pfx.c search.c
+ *     identity.c
+ *     key.c
+ *     key_journal.c
+ *     key_cng.c key_capi.c store.c certificate.c digest.c host_name.c failure.c
+ *     provider.c buffer.c status.c der.c
  *
  * provider.c holds the two tables of Windows functions.
  *
@@ -131,12 +127,15 @@ typedef enum {
     SCHAN__KEY_CAPI = 3             /* PRIVATEKEYBLOB, as CryptoAPI exports it */
 } schan__key_type;
 
-#define SCHAN__KEY_NAME_SIZE 65 /* with its NUL */
+#define SCHAN__KEY_NAME_SIZE  65  /* with its NUL */
+#define SCHAN__CONTAINER_SIZE 260 /* as CryptoAPI's; CNG's are shorter */
 
 /* A private key on disk that is ours to delete. */
 struct schan__key {
     schan_library *library; /* borrowed */
-    wchar_t name[SCHAN__KEY_NAME_SIZE];
+    wchar_t
+        name[SCHAN__KEY_NAME_SIZE]; /* tells whose it is; its container, too, unless */
+    wchar_t container[SCHAN__CONTAINER_SIZE]; /* Windows chose this one */
     bool is_machine;
     bool is_there; /* in the library's list; under its key_lock */
     schan__key *next;
@@ -154,7 +153,7 @@ typedef struct {
 typedef struct {
     schan_result (*import)(const schan__key *key, schan__key_type type, schan_span blob,
                            schan_error *err);
-    void (*remove)(const schan__key *key);
+    void (*remove)(schan_library *library, bool is_machine, const wchar_t *name);
     /* Adds the names that `is_wanted` wants, as far as there is room. */
     void (*list)(schan_library *library, bool is_machine,
                  bool (*is_wanted)(schan_library *library, const wchar_t *name),
@@ -165,7 +164,8 @@ typedef struct {
     wchar_t *provider; /* of CRYPT_KEY_PROV_INFO, as are the other two */
     DWORD provider_type;
     DWORD key_spec;
-    DWORD pfx_flags; /* for PFXImportCertStore */
+    DWORD pfx_flags;           /* for PFXImportCertStore */
+    bool can_stay_where_it_is; /* a key that may not be exported */
 } schan__key_ways;
 
 extern const schan__key_ways schan__key_cng;
@@ -176,11 +176,31 @@ const schan__key_ways *schan__key_ways_of(const schan_library *library);
 /* Deletes what dead processes left, then keeps `blob` under a new name. */
 schan_result schan__key_import(schan__key *out, schan_library *library, bool is_machine,
                                schan__key_type type, schan_span blob, schan_error *err);
+/* Takes a key over that is in a container of Windows' choice. */
+schan_result schan__key_adopt(schan__key *out, schan_library *library, bool is_machine,
+                              const wchar_t *container, schan_error *err);
 /* Tells the certificate where its private key is. */
 schan_result schan__key_bind(const schan__key *key, PCCERT_CONTEXT certificate,
                              schan_error *err);
+bool schan__same_text(const wchar_t *one, const wchar_t *other);
 /* Harmless when there is none. */
 void schan__key_delete(schan__key *key);
+
+/* ----------------------------------------------------------- key_journal.c */
+
+typedef struct {
+    wchar_t user[SCHAN__KEY_NAME_SIZE]; /* schan__key.name */
+    wchar_t container[SCHAN__CONTAINER_SIZE];
+} schan__note;
+
+schan_result schan__journal_note(const schan__key *key, schan_error *err);
+void schan__journal_forget(const schan__key *key);
+/* Returns how many notes were wanted and written to `out`. */
+size_t schan__journal_find(schan_library *library, bool is_machine,
+                           bool (*is_wanted)(schan_library *library,
+                                             const schan__note *note,
+                                             const void *wanted),
+                           const void *wanted, schan__note *out, size_t capacity);
 
 /* -------------------------------------------------------------- identity.c */
 
@@ -208,6 +228,9 @@ schan_result schan__identity_finish(schan_identity *identity, schan_error *err);
 schan_identity *schan__identity_share(schan_identity *identity);
 /* Whether the private key can be used without asking anyone: ERROR_SUCCESS, or why not. */
 int32_t schan__identity_probe_key(schan_library *library, PCCERT_CONTEXT certificate);
+/* Where its private key is; NULL: not told, or no memory. Free with schan__release. */
+CRYPT_KEY_PROV_INFO *schan__identity_place_of_key(const schan_system *system,
+                                                  PCCERT_CONTEXT certificate);
 /* Is it valid now, meant for the purpose, and is there a private key? */
 schan_fitness schan__identity_fitness(schan_library *library,
                                       PCCERT_CONTEXT certificate, bool is_server);

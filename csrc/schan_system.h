@@ -117,6 +117,15 @@ struct schan_system {
     BOOL(__stdcall *CryptExportKey)(HCRYPTKEY key, HCRYPTKEY wrapping, DWORD type,
                                     DWORD flags, BYTE *data, DWORD *size);
     BOOL(__stdcall *CryptDestroyKey)(HCRYPTKEY key);
+    LSTATUS(__stdcall *RegSetKeyValueW)(HKEY root, LPCWSTR key, LPCWSTR name,
+                                        DWORD type, const void *data, DWORD size);
+    LSTATUS(__stdcall *RegDeleteKeyValueW)(HKEY root, LPCWSTR key, LPCWSTR name);
+    LSTATUS(__stdcall *RegOpenKeyExW)(HKEY root, LPCWSTR key, DWORD options,
+                                      DWORD access, HKEY *opened);
+    LSTATUS(__stdcall *RegEnumValueW)(HKEY key, DWORD index, LPWSTR name,
+                                      DWORD *name_size, DWORD *reserved, DWORD *type,
+                                      BYTE *data, DWORD *size);
+    LSTATUS(__stdcall *RegCloseKey)(HKEY key);
     BOOL(__stdcall *GetUserNameW)(LPWSTR name, DWORD *size);
     HANDLE(__stdcall *ImpersonationToken)(void); /* of this thread; NULL: none */
     BOOL(__stdcall *SetThreadToken)(HANDLE *thread, HANDLE token);

@@ -125,26 +125,6 @@ static schan_result matches(schan_library *library, PCCERT_CONTEXT certificate,
 
 /* ---------------------------------------------------------------- candidates */
 
-/* Where the private key is, for people to read; NULL when it is not told. */
-static CRYPT_KEY_PROV_INFO *place_of_key(const schan_system *system,
-                                         PCCERT_CONTEXT certificate)
-{
-    DWORD size = 0;
-
-    if (!system->CertGetCertificateContextProperty(
-            certificate, CERT_KEY_PROV_INFO_PROP_ID, NULL, &size) ||
-        size < sizeof(CRYPT_KEY_PROV_INFO)) {
-        return NULL;
-    }
-    CRYPT_KEY_PROV_INFO *place = schan__allocate(size);
-    if (place != NULL && !system->CertGetCertificateContextProperty(
-                             certificate, CERT_KEY_PROV_INFO_PROP_ID, place, &size)) {
-        schan__release(place);
-        place = NULL;
-    }
-    return place;
-}
-
 static bool grow(schan_search *search)
 {
     size_t capacity = search->capacity == 0 ? 4 : 2 * search->capacity;
@@ -176,7 +156,7 @@ static schan_result add(schan_search *search, PCCERT_CONTEXT certificate,
     candidate *one = &search->candidates[search->count++];
     one->certificate = system->CertDuplicateCertificateContext(certificate);
     one->fitness = schan__identity_fitness(search->library, certificate, is_server);
-    one->place = place_of_key(system, certificate);
+    one->place = schan__identity_place_of_key(system, certificate);
     if (one->fitness == SCHAN_FITNESS_GOOD) {
         one->status = schan__identity_probe_key(search->library, certificate); /* B8 */
         if (one->status != ERROR_SUCCESS) {

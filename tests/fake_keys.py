@@ -26,6 +26,9 @@ NTE_BAD_KEYSET, NTE_PERM, NTE_NO_MORE_ITEMS, NTE_FAIL = (
     0x8009002A,
     0x80090020,
 )
+NTE_NOT_SUPPORTED = 0x80090029
+ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS = 2, 234, 259
+LOCAL_MACHINE, REG_SZ = 0x80000002, 1
 CLIENT_AUTH, SERVER_AUTH, ANY_USAGE = "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.1", "2.5.29.37.0"
 NCRYPT_KEY_SPEC = 0xFFFFFFFF
 MACHINE = 0x20
@@ -50,6 +53,7 @@ class FakeCertificate:
 
     valid: 0 now, -1 not yet, 1 no more. usages: None: nothing restricts it. key: where its private
     key is, "" for none. key_error: why that cannot be used. in_memory: the key is open already.
+    container: where a persisted import of a PFX puts the key.
     """
 
     subject: str = "CN=mail"
@@ -61,6 +65,7 @@ class FakeCertificate:
     key: str = ""
     key_error: int = 0
     in_memory: bool = False
+    container: str = ""
     properties: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +82,8 @@ class FakeKeys(FakeSystem):
         self.pfx_calls: list[tuple[str | None, int]] = []
         self.disk: dict[tuple[str, bool], bytes] = {}  # (container, is the machine's) -> blob
         self.imports: list[tuple[str, bytes, int]] = []
+        self.journal: dict[tuple[str, bool], str] = {}  # (user, is the machine's) -> container
+        self.is_exportable = True
         self.processes: dict[int, int] = {THIS_PROCESS: THIS_START}
         self.computer = "WORKSTATION"
         self.token = 0
@@ -89,6 +96,7 @@ class FakeKeys(FakeSystem):
         self._certificates: dict[int, FakeCertificate] = {}
         self._contents: dict[int, list[int]] = {}
         self._store_references: Counter[int] = Counter()
+        self._roots: dict[int, bool] = {}
         self._names: dict[int, tuple[str, bool]] = {}  # open keys
         self._random = itertools.count(1)
         own = [name for name in vars(FakeKeys) if name[:1] == "_" and name[1:2].isupper()]
@@ -286,6 +294,12 @@ class FakeKeys(FakeSystem):
             return self.engine_ffi.NULL
         if self._refuse("PFXImportCertStore"):
             return self.engine_ffi.NULL
+        no_persist = 0x8000
+        for each in self.pfx if not flags & no_persist else ():
+            if each.container:  # Windows keeps the key there, and nothing open
+                each.properties[KEY_PROV_INFO] = (each.container, flags & MACHINE)
+                each.key, each.in_memory = each.container, False
+                self.disk[each.container, bool(flags & MACHINE)] = b"as the file names it"
         return self._pointer("void *", self._store(self.pfx))
 
     def _CryptAcquireCertificatePrivateKey(self, *arguments: Any) -> int:  # noqa: N802
@@ -341,6 +355,8 @@ class FakeKeys(FakeSystem):
         data, _capacity, size = arguments[4:7]
         exported = b"exported key"
         status = self._status("NCryptExportKey")
+        if not self.is_exportable:
+            return NTE_NOT_SUPPORTED - (1 << 32)
         if status == 0:
             size[0] = len(exported)
             if self._address(data):
@@ -386,6 +402,58 @@ class FakeKeys(FakeSystem):
     def _BCryptGenRandom(self, _algorithm: Any, data: Any, size: int, _flags: int) -> int:  # noqa: N802
         self.engine_ffi.memmove(data, next(self._random).to_bytes(size, "little"), size)
         return self._status("BCryptGenRandom")
+
+    # -------------------------------------------------------------------------------- registry
+
+    def _is_machine(self, root: Any) -> bool:
+        return self._address(root) & 0xFFFFFFFF == LOCAL_MACHINE
+
+    def _RegSetKeyValueW(self, *arguments: Any) -> int:  # noqa: N802
+        root, _key, name, kind, data, size = arguments
+        if self._step("RegSetKeyValueW"):
+            return self.fail_with - (1 << 32)
+        text = self.engine_ffi.string(self.engine_ffi.cast("wchar_t *", data))
+        if (kind, size) != (REG_SZ, 2 * len(text) + 2):
+            self.misuses.append(f"a note of type {kind} and {size} bytes")
+        self.journal[self.engine_ffi.string(name), self._is_machine(root)] = text
+        return 0
+
+    def _RegDeleteKeyValueW(self, root: Any, _key: Any, name: Any) -> int:  # noqa: N802
+        found = self.journal.pop((self.engine_ffi.string(name), self._is_machine(root)), None)
+        return ERROR_FILE_NOT_FOUND if found is None else 0
+
+    def _RegOpenKeyExW(self, *arguments: Any) -> int:  # noqa: N802
+        root, out = arguments[0], arguments[4]
+        if not self.journal:
+            return ERROR_FILE_NOT_FOUND
+        handle = self._handle()
+        self._acquire("registry key", handle)
+        self._roots[handle] = self._is_machine(root)
+        out[0] = self._pointer("HKEY", handle)
+        return 0
+
+    def _RegEnumValueW(self, *arguments: Any) -> int:  # noqa: N802
+        key, index, name, name_size, _, kind, data, size = arguments
+        is_machine = self._roots[self._address(key)]
+        notes = [
+            (user, each) for (user, where), each in self.journal.items() if where == is_machine
+        ]
+        if index >= len(notes):
+            return ERROR_NO_MORE_ITEMS
+        user, text = notes[index]
+        if name_size[0] <= len(user) or size[0] < 2 * len(text) + 2:
+            return ERROR_MORE_DATA
+        for position, letter in enumerate(user + "\0"):
+            name[position] = letter
+        wide = self.engine_ffi.cast("wchar_t *", data)
+        for position, letter in enumerate(text + "\0"):
+            wide[position] = letter
+        kind[0], size[0] = REG_SZ, 2 * len(text) + 2
+        return 0
+
+    def _RegCloseKey(self, key: Any) -> int:  # noqa: N802
+        self._release("registry key", self._address(key))
+        return 0
 
     # ------------------------------------------------------------------------------- processes
 

@@ -176,6 +176,7 @@ def test_importing_loads_no_openssl(statement: str) -> None:
 C_FLOORS = [  # from the ground up, as schan_internal.h draws it
     {"provider", "buffer", "status", "der"},
     {"failure", "store", "host_name", "certificate", "digest", "key_cng", "key_capi"},
+    {"key_journal"},
     {"key"},
     {"identity"},
     {"credential", "pfx", "search"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,12 +32,15 @@ from schannel_ffi._lib.shared import credential_for
 from schannel_ffi.identity import PemSource
 from schannel_ffi.private_key import PrivateKey
 
+if sys.platform == "win32":
+    import winreg
+
 pytest_plugins = ["scripted_fixtures"]
 pytestmark = pytest.mark.schannel
 
 OUR_NAME = re.compile(r"schannel_ffi-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{16}-[0-9a-f]{16}")
 PFX_FLAGS = 0x8000 | 0x200 | 0x1  # NO_PERSIST_KEY, ALWAYS_CNG_KSP, EXPORTABLE
-WORKSTATION = 0
+FRIENDLY = "the file's own name"
 ERROR_INVALID_PASSWORD, ERROR_ACCESS_DENIED = 86, 5
 
 
@@ -66,6 +70,12 @@ def pfx(*certificates: FakeCertificate, **how: Any) -> Callable[[FakeKeys], Clie
     return prepare
 
 
+def unexportable(windows: FakeKeys, *more: FakeCertificate, **how: Any) -> ClientCertificate:
+    windows.is_exportable = False
+    own = FakeCertificate(in_memory=True, container=FRIENDLY)
+    return pfx(own, *more, **how)(windows)
+
+
 def store(*certificates: FakeCertificate, **how: Any) -> Callable[[FakeKeys], ClientCertificate]:
     def prepare(windows: FakeKeys) -> ClientCertificate:
         windows.stores["MY"] = [*certificates] or [FakeCertificate(key="container")]
@@ -89,6 +99,7 @@ SOURCES: dict[str, Callable[[FakeKeys], ClientCertificate]] = {
     "pfx": pfx(),
     "pfx_with_chain": pfx(FakeCertificate("CN=root", "CN=root"), FakeCertificate(in_memory=True)),
     "ephemeral": pfx(ephemeral=True),
+    "not_exportable": unexportable,
     "store": store(),
 }
 
@@ -121,8 +132,10 @@ def test_every_call_may_fail_and_nothing_is_left(windows: FakeKeys, source: str)
             break
         failed += 1
         windows.fail_at = 0
+        if windows.steps[step - 1 :][:1] == ["CertGetCertificateContextProperty"]:
+            windows.disk.pop((FRIENDLY, False), None)  # Windows did not tell where it put the key
         forget()
-        assert ({}, []) == (windows.disk, windows.problems()), windows.steps
+        assert ({}, {}, []) == (windows.disk, windows.journal, windows.problems()), windows.steps
 
     assert failed >= {"store": 3, "ephemeral": 2}.get(source, 6)
 
@@ -230,6 +243,118 @@ def test_key_set_of_the_other_scope_is_left_alone(windows: FakeKeys) -> None:
     use(pem())
 
     assert (name, True) in windows.disk
+
+
+# ------------------------------------------------------------------ keys that may not be exported
+
+
+@pytest.mark.parametrize(("scope", "is_machine"), [("user", False), ("machine", True)])
+def test_key_that_may_not_be_exported_stays_where_windows_puts_it(
+    windows: FakeKeys, scope: str, *, is_machine: bool
+) -> None:
+    use(unexportable(windows, key_scope=scope))
+
+    [((user, where), noted)] = windows.journal.items()  # B87
+    assert {(FRIENDLY, is_machine)} == set(windows.disk)
+    assert (FRIENDLY, is_machine) == (noted, where)
+    assert f"-{THIS_PROCESS:08x}-{THIS_START:016x}-" in user
+    flags = windows.pfx_calls[-1][1]
+    assert (0x20 if is_machine else 0x1000) | 0x200 == flags  # MACHINE or USER_KEYSET, CNG
+    forget()
+    assert ({}, {}) == (windows.disk, windows.journal)
+
+
+def test_notes_are_in_the_registry(windows: FakeKeys) -> None:
+    _, windows_own = _lib.system_table_default()
+    for name in ("SetKeyValueW", "DeleteKeyValueW", "OpenKeyExW", "EnumValueW", "CloseKey"):
+        setattr(windows.table, f"Reg{name}", getattr(windows_own, f"Reg{name}"))
+
+    use(unexportable(windows))
+    during = notes_in_the_registry()
+    forget()
+
+    assert [FRIENDLY] == list(during.values())
+    assert ({}, {}) == (windows.disk, notes_in_the_registry())
+
+
+def notes_in_the_registry() -> dict[str, str]:
+    if sys.platform != "win32":
+        return {}
+    with winreg.OpenKey(winreg.HKEY_CURRENT_USER, "Software\\schannel_ffi\\Keys") as key:
+        rows = [winreg.EnumValue(key, i) for i in range(winreg.QueryInfoKey(key)[1])]
+    return {name: data for name, data, _ in rows if name.startswith("schannel_ffi-")}
+
+
+def test_container_goes_with_its_last_user(windows: FakeKeys) -> None:
+    other = container(6000, 77, HERE)
+    windows.processes[6000] = 77
+    windows.journal[other, False] = FRIENDLY
+    use(unexportable(windows))
+
+    forget()
+
+    assert {(FRIENDLY, False)} == set(windows.disk)
+    assert {(other, False)} == set(windows.journal)
+
+
+USERS = {"dead": (container(5000, 1, HERE), False), "living": (container(6000, 77, HERE), True)}
+
+
+@pytest.mark.parametrize("whose", USERS)
+def test_next_import_forgets_the_dead_users(windows: FakeKeys, whose: str) -> None:
+    user, stays = USERS[whose]
+    windows.processes[6000] = 77
+    windows.journal |= {("strange note", False): "x" * 300, (user, False): FRIENDLY}
+    windows.disk[FRIENDLY, False] = b"old"
+
+    use(pem())
+
+    assert stays == ((user, False) in windows.journal) == ((FRIENDLY, False) in windows.disk)
+    assert ("strange note", False) in windows.journal
+
+
+def test_dead_user_of_the_same_container_does_not_take_it_along(windows: FakeKeys) -> None:
+    dead, _ = USERS["dead"]
+    windows.journal[dead, False] = FRIENDLY
+
+    use(unexportable(windows))
+
+    assert {(FRIENDLY, False)} == set(windows.disk)
+    assert (1, False) == (len(windows.journal), (dead, False) in windows.journal)
+
+
+def test_key_that_came_along_is_deleted_at_once(windows: FakeKeys) -> None:
+    old = FakeCertificate("CN=old", in_memory=True, valid=1, container="another name")
+
+    use(unexportable(windows, old))
+
+    assert {(FRIENDLY, False)} == set(windows.disk)
+    assert [FRIENDLY] == list(windows.journal.values())
+
+
+def test_container_without_a_note_is_not_kept(windows: FakeKeys) -> None:
+    own = unexportable(windows)
+    use(own)
+    forget()
+    _lib.use_system_table(windows.address)
+    windows.pfx = [FakeCertificate(in_memory=True, container=FRIENDLY)]
+    windows.fail_at, windows.steps[:] = windows.steps.index("RegSetKeyValueW") + 1, []
+
+    with pytest.raises(CredentialError):
+        use(own)
+
+    assert ({}, {}) == (windows.disk, windows.journal)
+
+
+def test_key_that_cannot_be_deleted_leaves_no_handle(windows: FakeKeys) -> None:
+    use(pem())
+    windows.steps.clear()
+    windows.fail_at = 3  # the provider, the key, its deletion
+
+    forget()
+
+    assert (["NCryptDeleteKey"], 1) == (windows.steps[2:], len(windows.disk))
+    assert [] == windows.problems()
 
 
 # ------------------------------------------------------------------------------------------- stores
