@@ -76,7 +76,7 @@ static void put_in_order(PCCERT_CONTEXT *sent, size_t count)
                !is_same_name(&last->Issuer, &sent[next]->pCertInfo->Subject)) {
             next++;
         }
-        if (next == count || is_same_name(&last->Issuer, &last->Subject)) {
+        if (next == count) {
             return;
         }
         PCCERT_CONTEXT issuer = sent[next];

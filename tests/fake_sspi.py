@@ -466,6 +466,8 @@ class FakeSSPI:
         name = self.alpn or b""
         success, alpn_extension = 1, 2
         chosen.Status, chosen.Extension = (0, 0) if self.alpn is None else (success, alpn_extension)
+        if self.facts.alpn_status is not None:
+            chosen.Status = self.facts.alpn_status
         chosen.Size = len(name)
         ffi.memmove(chosen.Id, name, len(name))
         return Status.SEC_E_OK

@@ -41,6 +41,7 @@ class Facts:
         self.set_status: int = Status.SEC_E_OK
         self.exports: list[tuple[bytes, bytes, bool, int]] = []  # label, context, NULL, length
         self.key_exchange = ("", 0, 0)
+        self.alpn_status: int | None = None  # where it does not follow from the name
 
     def answers(self) -> dict[int, Callable[[Any], int]]:
         return {

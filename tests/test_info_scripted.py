@@ -13,7 +13,15 @@ from fake_sspi import FakeSSPI
 from fake_sspi_script import Initialize
 from fake_sspi_types import Attribute, ClientBit, Status
 from fake_system import FakeSystem, Names
-from scripted_engine import FINISHED, FLIGHT, HELLO, MakeEngine, ScriptedEngine
+from scripted_engine import (
+    FINISHED,
+    FLIGHT,
+    HELLO,
+    MakeEngine,
+    ScriptedEngine,
+    alpn_list,
+    alpn_offer,
+)
 
 from schannel_ffi import _lib
 
@@ -85,6 +93,23 @@ def test_key_exchange_is_told(
     assert expected == (name, info.key_exchange_strength)
 
 
+ALPN = [(0, b"h2", b""), (1, b"h2", b"h2"), (2, b"h2", b"")]  # none, success, only the client's
+
+
+@pytest.mark.parametrize(("status", "name", "expected"), ALPN)
+def test_alpn_protocol_counts_only_where_both_agreed(
+    sspi: FakeSSPI, make_engine: MakeEngine, status: int, name: bytes, expected: bytes
+) -> None:
+    sspi.alpn, sspi.facts.alpn_status = name, status  # 36
+    sspi.script(
+        Initialize(token=HELLO, alpn=alpn_offer(b"h2")),
+        Initialize(given=FLIGHT, token=FINISHED, status=Status.SEC_E_OK),
+    )
+    engine = make_engine(alpn=alpn_list(b"h2"))
+
+    assert ("WANT_VERIFY", expected) == (engine.handshake(FLIGHT), engine.alpn())
+
+
 # ------------------------------------------------------------------------- what the peer has sent
 
 LEAF = Names(subject=b"leaf", issuer=b"issuing")
@@ -147,9 +172,9 @@ def test_self_issued_certificates_make_no_circle(
 ) -> None:
     twin = (b"root CA again", ROOT[1])
 
-    found = sent(sspi, system, make_engine, [twin, ROOT, MIDDLE, ISSUING])
+    found = sent(sspi, system, make_engine, [twin, STRANGER, ROOT, MIDDLE, ISSUING])
 
-    assert [*ORDERED[:3], b"root CA again", b"root CA"] == found
+    assert [*ORDERED[:3], b"root CA again", b"root CA", b"stranger"] == found
 
 
 def test_peer_without_a_store_has_sent_one_certificate(
