@@ -113,7 +113,6 @@ static const schan_system windows_system = {
     .CertOpenStore = CertOpenStore,
     .CertDuplicateStore = CertDuplicateStore,
     .CertCloseStore = CertCloseStore,
-    .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
     .CertAddEncodedCertificateToStore = CertAddEncodedCertificateToStore,
     .CertCreateCertificateChainEngine = CertCreateCertificateChainEngine,
     .CertFreeCertificateChainEngine = CertFreeCertificateChainEngine,

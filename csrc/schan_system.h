@@ -41,8 +41,6 @@ struct schan_system {
                                          const void *parameter);
     HCERTSTORE(__stdcall *CertDuplicateStore)(HCERTSTORE store);
     BOOL(__stdcall *CertCloseStore)(HCERTSTORE store, DWORD flags);
-    PCCERT_CONTEXT(__stdcall *CertEnumCertificatesInStore)(HCERTSTORE store,
-                                                           PCCERT_CONTEXT previous);
     BOOL(__stdcall *CertAddEncodedCertificateToStore)(HCERTSTORE store, DWORD encoding,
                                                       const BYTE *der, DWORD size,
                                                       DWORD disposition,
