@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import threading
 import time
@@ -15,6 +14,7 @@ from certs import HOST
 from clients import CLIENT_LIMIT_S, Connector, read_exactly, stream
 from conversation import Ending, Stage
 from loopback import RawServer, RefusingAddress, TLSServer, UnansweredAddress
+from waits import PATIENCE_S, in_thread, interrupted
 
 import schannel_ffi
 from schannel_ffi import TLSTimeout
@@ -25,7 +25,6 @@ StartTLS = Callable[..., TLSServer]
 StartRaw = Callable[..., RawServer]
 
 MIB = 1 << 20
-PATIENCE_S = 0.5  # of a person who pressed Ctrl-C
 SILENT_STAGES = [Stage.ACCEPTED, Stage.CLIENT_HELLO, Stage.SERVER_HELLO, Stage.FINISHED]
 EACH_SILENT_STAGE = pytest.mark.parametrize(
     "stage", SILENT_STAGES, ids=lambda each: each.name.lower()
@@ -235,48 +234,6 @@ def test_recv_waits_no_longer_than_its_timeout(tls_server: StartTLS, connect: Co
 
 
 # --- how it is done ---------------------------------------------------------------------------
-
-
-class in_thread:  # noqa: N801  # reads as a statement
-    """Run `call` beside the block; joined at its end, `error` holds what it raised."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.error: list[BaseException] = []
-        self._call = call
-        self._is_running = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> in_thread:
-        self.thread.start()
-        self._is_running.wait(CLIENT_LIMIT_S)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.thread.join(120.0)
-        assert not self.thread.is_alive(), "the thread still waits"
-
-    def _run(self) -> None:
-        self._is_running.set()
-        try:
-            self._call()
-        except BaseException as exc:  # noqa: BLE001  # the test looks at it
-            self.error.append(exc)
-
-
-def interrupted(call: Callable[[], object]) -> float:
-    """Press Ctrl-C 0.2 s after `call` began; return the seconds until KeyboardInterrupt came."""
-    pressed: list[float] = []
-
-    def press() -> None:
-        pressed.append(time.monotonic())
-        _thread.interrupt_main()
-
-    timer = threading.Timer(0.2, press)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    timer.join()
-    return time.monotonic() - pressed[0]
 
 
 def write_for_ever(client: schannel_ffi.TLSSocket) -> None:
