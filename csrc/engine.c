@@ -244,6 +244,16 @@ void schan_engine_drain(schan_engine *engine, void *data, size_t capacity, size_
     }
 }
 
+size_t schan_engine_unsent(const schan_engine *engine)
+{
+    return schan__buffer_size(&engine->outgoing);
+}
+
+int schan_engine_peer_closed(const schan_engine *engine)
+{
+    return engine->peer_closed;
+}
+
 /* ---------------------------------------------------------------- handshake */
 
 /* One more step with what has been fed. */

@@ -7,7 +7,8 @@
  *
  * Wine's Schannel differs in four points that the engine must know (schan__quirks).
  * They are looked for only where records are decrypted by Windows' own function and
- * ntdll says that it is Wine's: a table of the caller's is taken for Windows.
+ * ntdll says that it is Wine's: a table of the caller's is taken for Windows. A fourth is
+ * about private keys, and holds where the rest of Windows is not replaced, too.
  */
 #include "schan_internal.h"
 
@@ -113,13 +114,13 @@ static const schan_system windows_system = {
     .CertOpenStore = CertOpenStore,
     .CertDuplicateStore = CertDuplicateStore,
     .CertCloseStore = CertCloseStore,
+    .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
     .CertAddEncodedCertificateToStore = CertAddEncodedCertificateToStore,
     .CertCreateCertificateChainEngine = CertCreateCertificateChainEngine,
     .CertFreeCertificateChainEngine = CertFreeCertificateChainEngine,
     .CertGetCertificateChain = CertGetCertificateChain,
     .CertFreeCertificateChain = CertFreeCertificateChain,
     .CertVerifyCertificateChainPolicy = CertVerifyCertificateChainPolicy,
-    .CertEnumCertificatesInStore = CertEnumCertificatesInStore,
     .CertGetCertificateContextProperty = CertGetCertificateContextProperty,
     .CertSetCertificateContextProperty = CertSetCertificateContextProperty,
     .CertGetEnhancedKeyUsage = CertGetEnhancedKeyUsage,
@@ -263,6 +264,20 @@ static bool is_own(const SecurityFunctionTableW *table,
     return table != NULL && own != NULL && table->DecryptMessage == own->DecryptMessage;
 }
 
+/* Where private keys are kept does not depend on whose Schannel uses them. */
+static schan__quirks quirks_of(const schan_library *library,
+                               const SecurityFunctionTableW *own)
+{
+    schan__quirks none = {0};
+    schan__quirks wine = detect_wine();
+    schan__quirks quirks = is_own(library->sspi, own) ? wine : none;
+
+    if (library->system == schan_system_default()) {
+        quirks.keys_are_capi_only = wine.keys_are_capi_only;
+    }
+    return quirks;
+}
+
 schan_result schan_library_new(schan_library **out, const void *function_table,
                                const schan_system *system, schan_error *err)
 {
@@ -277,9 +292,7 @@ schan_result schan_library_new(schan_library **out, const void *function_table,
     library->system = system != NULL ? system : schan_system_default();
     const SecurityFunctionTableW *own = InitSecurityInterfaceW();
     library->sspi = function_table != NULL ? function_table : own;
-    if (is_own(library->sspi, own)) {
-        library->quirks = detect_wine();
-    }
+    library->quirks = quirks_of(library, own);
     const char *missing =
         library->sspi == NULL ? "InitSecurityInterface" : missing_member(library->sspi);
     if (missing != NULL) {

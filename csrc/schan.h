@@ -405,6 +405,8 @@ void schan_engine_feed_eof(schan_engine *engine);
 /* Records for the network: copies at most `capacity` bytes and forgets them. */
 void schan_engine_drain(schan_engine *engine, void *data, size_t capacity,
                         size_t *size);
+/* How many bytes wait to be drained. */
+size_t schan_engine_unsent(const schan_engine *engine);
 
 /*
  * Encrypts application data, `count` spans one after the other, into records of the
@@ -437,6 +439,8 @@ void schan_engine_consume(schan_engine *engine, size_t size);
 size_t schan_engine_pending(schan_engine *engine);
 /* Bytes that came behind the peer's close_notify: whatever they are, they are no TLS. */
 size_t schan_engine_left_over(const schan_engine *engine);
+/* Whether the peer's close_notify has been read. */
+int schan_engine_peer_closed(const schan_engine *engine);
 
 /*
  * Queues close_notify: the write direction is over, reading goes on. Legal in every
@@ -536,7 +540,7 @@ typedef struct schan_verify_config {
                                 intermediates */
     int cache_only; /* nothing is fetched: only what the machine has, and the stapled OCSP
                        response, counts */
-    int peer_is_client;      /* clientAuth instead of serverAuth, and no name */
+    int peer_is_client;  /* clientAuth instead of serverAuth, and no name */
     const uint8_t *pins; /* SHA-256 of a SubjectPublicKeyInfo, 32 bytes each: the peer's
                             own certificate must have one of these keys besides */
     size_t pin_count;    /* 0: any key */

@@ -41,6 +41,8 @@ struct schan_system {
                                          const void *parameter);
     HCERTSTORE(__stdcall *CertDuplicateStore)(HCERTSTORE store);
     BOOL(__stdcall *CertCloseStore)(HCERTSTORE store, DWORD flags);
+    PCCERT_CONTEXT(__stdcall *CertEnumCertificatesInStore)(HCERTSTORE store,
+                                                           PCCERT_CONTEXT previous);
     BOOL(__stdcall *CertAddEncodedCertificateToStore)(HCERTSTORE store, DWORD encoding,
                                                       const BYTE *der, DWORD size,
                                                       DWORD disposition,
@@ -58,8 +60,6 @@ struct schan_system {
     BOOL(__stdcall *CertVerifyCertificateChainPolicy)(
         LPCSTR policy, PCCERT_CHAIN_CONTEXT chain, PCERT_CHAIN_POLICY_PARA parameters,
         PCERT_CHAIN_POLICY_STATUS status);
-    PCCERT_CONTEXT(__stdcall *CertEnumCertificatesInStore)(HCERTSTORE store,
-                                                           PCCERT_CONTEXT previous);
     BOOL(__stdcall *CertGetCertificateContextProperty)(PCCERT_CONTEXT certificate,
                                                        DWORD property, void *data,
                                                        DWORD *size);

@@ -1,6 +1,7 @@
 """TLS on Windows by the operating system's own Schannel, and an SMTP client for large volumes.
 
-`connect` and `wrap` give sockets, `TLSConfig` the settings, `schannel_ffi.smtp` the SMTP client.
+`connect` and `wrap` give sockets, `TLSEngine` TLS without I/O, `TLSConfig` the settings,
+`schannel_ffi.smtp` the SMTP client.
 Importing this loads no OpenSSL and works on every system; using Schannel elsewhere than on Windows
 raises `UnsupportedPlatform`.
 """
@@ -12,13 +13,16 @@ from types import ModuleType
 
 from schannel_ffi.certificates import Certificate
 from schannel_ffi.config import (
+    ClientAuthentication,
     ClientCertificate,
+    Renegotiation,
     Revocation,
     ServerCertificate,
     TLSConfig,
     TLSVersion,
     TrustStore,
 )
+from schannel_ffi.engine import EngineState, TLSEngine, Want
 from schannel_ffi.errors import (
     CertificateError,
     CertificateReason,
@@ -39,15 +43,19 @@ __all__ = [
     "Certificate",
     "CertificateError",
     "CertificateReason",
+    "ClientAuthentication",
     "ClientCertificate",
     "ConnectionReset",
     "CredentialError",
+    "EngineState",
     "HandshakeError",
     "PeerAlert",
+    "Renegotiation",
     "Revocation",
     "ServerCertificate",
     "SocketClosed",
     "TLSConfig",
+    "TLSEngine",
     "TLSError",
     "TLSSocket",
     "TLSTimeout",
@@ -55,6 +63,7 @@ __all__ = [
     "TruncatedStream",
     "TrustStore",
     "UnsupportedPlatform",
+    "Want",
     "WouldBlock",
     "connect",
     "smtp",

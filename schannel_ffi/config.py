@@ -10,13 +10,17 @@ import base64
 import contextlib
 import enum
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schannel_ffi.certificates import split_pem
 from schannel_ffi.identity import ClientCertificate, ServerCertificate
 
 __all__ = [
+    "ClientAuthentication",
     "ClientCertificate",
+    "OnClientCertificate",
+    "Renegotiation",
     "Revocation",
     "ServerCertificate",
     "TLSConfig",
@@ -28,6 +32,8 @@ MAX_ALPN_NAME = 255  # RFC 7301, 3.1
 MAX_ALPN_LIST = 65_535
 PIN_PREFIX = "sha256/"
 SHA256_BYTES = 32
+OnClientCertificate = Callable[[tuple[bytes, ...]], ClientCertificate | None]
+
 MIN_TIMEOUT, MAX_TIMEOUT = 0.001, 86_400.0  # Windows counts milliseconds, and takes 0 for its own
 
 
@@ -53,6 +59,26 @@ class Revocation(enum.Enum):
     """Ask; a revoked certificate is refused, one that cannot be found out about is accepted."""
     REQUIRED = "required"
     """Ask; only a certificate known to be good is accepted."""
+
+
+class Renegotiation(enum.Enum):
+    """What a client does when the server wants a second handshake; TLS 1.2 and before only."""
+
+    NEVER = "never"
+    """End the connection with an error that says so."""
+    ALLOW = "allow"
+    """Take part, once in a connection; certificate and ALPN protocol must stay the same."""
+
+
+class ClientAuthentication(enum.Enum):
+    """Whether a server asks its clients for a certificate."""
+
+    NONE = "none"
+    """Do not ask."""
+    OPTIONAL = "optional"
+    """Ask; a client may have none, but one that it shows is verified."""
+    REQUIRED = "required"
+    """Ask; without one there is no connection."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +159,17 @@ class TLSConfig:
             2.4; what curl's --pinnedpubkey takes, with one slash). The keys of its issuers do not
             count. Pin the key that comes next as well, or its first day locks you out. Pins hold
             with `insecure_skip_verify`, too: then the key alone says who the peer is.
+        on_client_certificate: called when a server asks for a certificate and `client_certificate`
+            is None: with the names of the authorities it accepts (X.500 names, DER, as it sent
+            them; often none), for what to present or None. It runs in the thread whose call met
+            the request, with no lock held, and may use the connection; the call's deadline goes
+            on meanwhile. What it raises ends the connection and comes out of that call. Two
+            configs with the same function are equal.
+        client_authentication: as a server, whether clients are asked for a certificate; those are
+            verified against `trust`, for which your own authorities should stand.
+        resume: let sessions be resumed, which saves a part of the handshake. Windows keeps them
+            for the process, by server name and credential.
+        renegotiation: as a client, what to do when the server wants a second handshake.
         require_close_notify: an end of TCP without close_notify raises `TruncatedStream`; otherwise
             it is taken for the end of the stream when it falls between two records.
         insecure_skip_verify: accept any certificate for any name. Without `pins`, whoever sits on
@@ -149,6 +186,10 @@ class TLSConfig:
     maximum_version: TLSVersion | None = None
     alpn_protocols: tuple[str | bytes, ...] = ()
     pins: tuple[str, ...] = ()
+    on_client_certificate: OnClientCertificate | None = None
+    client_authentication: ClientAuthentication = ClientAuthentication.NONE
+    resume: bool = True
+    renegotiation: Renegotiation = Renegotiation.NEVER
     require_close_notify: bool = True
     insecure_skip_verify: bool = False
     insecure_weak_crypto: bool = False
@@ -157,22 +198,23 @@ class TLSConfig:
         """Check what can be checked before a connection is made.
 
         Raises:
-            ValueError: an empty version range, a malformed ALPN name or pin, an impossible time.
+            ValueError: an empty version range, a malformed ALPN name or pin, an impossible time,
+                two ways to a client certificate.
             TypeError: a single ALPN name or pin instead of a sequence, a certificate of the other
                 role.
         """
         names: object = self.alpn_protocols
         if isinstance(names, str | bytes):
             raise TypeError('alpn_protocols is a sequence of names: ("h2",)')
-        pins: object = self.pins
-        if isinstance(pins, str | bytes):
-            raise TypeError('pins is a sequence: ("sha256/...",)')
         for own, kind in (
             (self.client_certificate, ClientCertificate),
             (self.server_certificate, ServerCertificate),
         ):
             if not isinstance(own, kind | None):
                 raise TypeError(f"a {kind.__name__} belongs here, not a {type(own).__name__}")
+        pins: object = self.pins
+        if isinstance(pins, str | bytes):
+            raise TypeError('pins is a sequence: ("sha256/...",)')
         object.__setattr__(self, "alpn_protocols", tuple(self.alpn_protocols))
         object.__setattr__(self, "pins", tuple(self.pins))
         if self.maximum_version is not None and self.maximum_version < self.minimum_version:
@@ -181,6 +223,8 @@ class TLSConfig:
             )
         if not MIN_TIMEOUT <= self.revocation_timeout <= MAX_TIMEOUT:
             raise ValueError(f"revocation_timeout is {MIN_TIMEOUT}..{MAX_TIMEOUT} seconds")
+        if self.client_certificate is not None and self.on_client_certificate is not None:
+            raise ValueError("client_certificate and on_client_certificate exclude each other")
         self.alpn_wire_format()
         self.pin_digests()
 

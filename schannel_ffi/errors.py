@@ -10,7 +10,7 @@
       TLSTimeout              the time was over                         (TimeoutError too)
       WouldBlock              a non-blocking call had nothing to do     (BlockingIOError too)
       ConnectionReset         the peer reset the connection             (ConnectionResetError too)
-      SocketClosed            the socket was closed on this side
+      SocketClosed            the socket or engine was closed on this side
       CredentialError         no credential could be acquired
       UnsupportedPlatform     Schannel is a part of Windows
 
@@ -214,7 +214,7 @@ class ConnectionReset(TLSError, ConnectionResetError):
 
 
 class SocketClosed(TLSError):
-    """The socket was closed on this side, perhaps by another thread."""
+    """The socket, or the engine, was closed on this side, perhaps by another thread."""
 
     @classmethod
     def _default_errno(cls) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from schannel_ffi.errors import SocketClosed, TLSError, TLSTimeout, WouldBlock
 
-__all__ = ["HandleUse", "deadline_of"]
+__all__ = ["HandleUse", "deadline_of", "give_back", "take_turn", "time_left"]
 
 SLICE_MS: Final = 100
 SLICE_SECONDS: Final = SLICE_MS / 1000
@@ -31,6 +31,11 @@ Step = Callable[[int], T | None]  # does something for so many milliseconds; Non
 def deadline_of(timeout: float | None) -> float:
     """Return the `time.monotonic()` at which `timeout` seconds are over; None: never."""
     return math.inf if timeout is None else time.monotonic() + timeout
+
+
+def time_left(deadline: float) -> float | None:
+    """Return the timeout that ends at `deadline`: None for never, else more than 0 seconds."""
+    return None if deadline == math.inf else max(1e-6, deadline - time.monotonic())
 
 
 class HandleUse:
@@ -46,8 +51,12 @@ class HandleUse:
         is_closed: no new use begins.
     """
 
-    def __init__(self, release: Callable[[], None]) -> None:
-        """Call `release`, once, when the handle is closed and nobody uses it any more."""
+    def __init__(self, release: Callable[[], None], *, of: str = "socket") -> None:
+        """Call `release`, once, when the handle is closed and nobody uses it any more.
+
+        `of` is what the errors call it.
+        """
+        self._of = of
         self.reading = threading.RLock()
         self.writing = threading.RLock()
         self.is_closed = False
@@ -59,7 +68,7 @@ class HandleUse:
     def check_open(self) -> None:
         """Raise `SocketClosed` when the handle is closed."""
         if self.is_closed:
-            raise SocketClosed("the socket is closed")
+            raise SocketClosed(f"the {self._of} is closed")
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -84,17 +93,17 @@ class HandleUse:
             self._enter(user)
             if not turn.acquire(blocking=False):
                 doing_now = "waiting for another thread's call"
-                self.wait(_acquire(turn), deadline, doing_now, is_blocking=is_blocking)
+                self.wait(take_turn(turn), deadline, doing_now, is_blocking=is_blocking)
             self.check_open()
             return self.wait(step, deadline, doing, is_blocking=is_blocking)
         except SocketClosed:
             raise
         except TLSError:
             if self.is_closed:  # close() in another thread shut the connection down under us
-                raise SocketClosed("the socket was closed by another thread") from None
+                raise SocketClosed(f"the {self._of} was closed by another thread") from None
             raise
         finally:
-            _give_back(turn)
+            give_back(turn)
             self._leave(user)
 
     def wait(self, step: Step[T], deadline: float, doing: str, *, is_blocking: bool = True) -> T:
@@ -134,7 +143,9 @@ class HandleUse:
         with self._count:
             self.check_open()
             if self._users:
-                raise TLSError("another thread is using the socket", hint="let it finish first")
+                raise TLSError(
+                    f"another thread is using the {self._of}", hint="let it finish first"
+                )
             self._is_ours = False
             self.is_closed = True
 
@@ -154,13 +165,14 @@ class HandleUse:
             self._release()
 
 
-def _give_back(turn: Turn) -> None:
+def give_back(turn: Turn) -> None:
     """Release a turn, unless this thread never got it."""
     with suppress(RuntimeError):
         turn.release()
 
 
-def _acquire(turn: Turn) -> Step[bool]:
+def take_turn(turn: Turn) -> Step[bool]:
+    """Return the step that waits for a turn."""
     return lambda slice_ms: turn.acquire(timeout=slice_ms / 1000) or None
 
 

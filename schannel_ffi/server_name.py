@@ -24,6 +24,21 @@ class ServerName:
     ip_address: bytes = b""
 
     @classmethod
+    def expected(cls, text: str | None, *, is_needed: bool) -> ServerName | None:
+        """Return the name that the peer must have; None: it is verified by no name.
+
+        Raises:
+            ValueError: there is none though `is_needed`; as `parse`.
+        """
+        if text is None and is_needed:
+            raise ValueError("server_hostname is needed to verify the peer")
+        return None if text is None else cls.parse(text)
+
+    def __str__(self) -> str:
+        """Return the name or the address as text."""
+        return self.dns_name or str(ipaddress.ip_address(self.ip_address))
+
+    @classmethod
     def parse(cls, text: str) -> ServerName:
         """Return the name that `text` means: a DNS name, an IDN (IDNA 2003) or an IP literal.
 

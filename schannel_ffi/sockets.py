@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from schannel_ffi import _lib, tcp
-from schannel_ffi.certificates import Certificate
-from schannel_ffi.config import TLSConfig, TLSVersion
+from schannel_ffi.config import TLSConfig
+from schannel_ffi.credential_request import CredentialRequests
+from schannel_ffi.engine import Want
 from schannel_ffi.errors import ConnectionReset, TLSError, TLSTimeout, TruncatedStream, WouldBlock
-from schannel_ffi.handle_use import HandleUse, deadline_of
+from schannel_ffi.handle_use import HandleUse, deadline_of, time_left
+from schannel_ffi.negotiated import Negotiated
+from schannel_ffi.role import role_of
 from schannel_ffi.server_name import ServerName
 
 __all__ = ["TLSSocket", "connect", "wrap"]
@@ -70,10 +73,13 @@ def connect(
     _lib.require()
     host, port = address
     timeout = _checked_timeout(timeout)
-    name = ServerName.parse(server_hostname if server_hostname is not None else host)
+    config = config or TLSConfig()
+    role = role_of(
+        config, server_hostname if server_hostname is not None else host, is_server=False
+    )
     deadline = deadline_of(timeout)
     raw = open_tcp(host, port, deadline=deadline, source_address=source_address)
-    return TLSSocket(raw, config or TLSConfig(), name, deadline=deadline, timeout=timeout)
+    return TLSSocket(raw, config, role, deadline=deadline, timeout=timeout)
 
 
 def open_tcp(
@@ -105,9 +111,10 @@ def wrap(
     *,
     config: TLSConfig | None = None,
     server_hostname: str | None = None,
+    server_side: bool = False,
     timeout: float | None = 30.0,
 ) -> TLSSocket:
-    """Start TLS on a connected socket (STARTTLS of any protocol, proxies).
+    """Start TLS on a connected socket (STARTTLS of any protocol, proxies, servers).
 
     Takes the socket over, as `ssl.SSLContext.wrap_socket` does: `sock` is detached, also when the
     handshake fails. Waits at most `timeout` for handshake and verification.
@@ -116,22 +123,24 @@ def wrap(
         sock: a connected stream socket with nothing left to read in any buffer of yours.
         config: settings; the defaults of `TLSConfig` if None.
         server_hostname: the name that is sent as SNI and that the certificate must be for. It may
-            be None only with `insecure_skip_verify`.
+            be None only with `insecure_skip_verify`, and must be for a server.
+        server_side: take the server's part, with `server_certificate` of the settings; the client
+            is asked for a certificate as `client_authentication` says.
         timeout: seconds, None for no limit; afterwards the timeout of the socket.
 
     Raises:
-        ValueError: no `server_hostname`, or one that is no host name; not a stream socket.
+        ValueError: no `server_hostname`, or one that is no host name; settings that do not fit the
+            part; not a stream socket.
         ConnectionReset: the socket is not connected (any more); it stays the caller's.
         CertificateError, HandshakeError, PeerAlert, TruncatedStream, ConnectionReset, TLSTimeout:
-        as `connect`.
+        as `connect`; where Schannel does not take the server's part (Wine before 9), a
+        HandshakeError says so.
         UnsupportedPlatform: this is not Windows.
     """
     _lib.require()
     config = config or TLSConfig()
     timeout = _checked_timeout(timeout)
-    if server_hostname is None and not config.insecure_skip_verify:
-        raise ValueError("server_hostname is needed to verify the peer")
-    name = ServerName.parse(server_hostname) if server_hostname is not None else None
+    role = role_of(config, server_hostname, is_server=server_side)
     if sock.type != socket.SOCK_STREAM:
         raise ValueError("TLS needs a stream socket")
     try:
@@ -139,10 +148,10 @@ def wrap(
     except OSError as error:
         raise ConnectionReset("the socket is not connected", error_number=error.errno) from error
     raw = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    return TLSSocket(raw, config, name, deadline=deadline_of(timeout), timeout=timeout)
+    return TLSSocket(raw, config, role, deadline=deadline_of(timeout), timeout=timeout)
 
 
-class TLSSocket:
+class TLSSocket(Negotiated):
     """A TLS connection, made by `connect` and `wrap`; methods as those of `ssl.SSLSocket`.
 
     A context manager. A socket that is not closed warns (ResourceWarning) when it is collected.
@@ -152,7 +161,7 @@ class TLSSocket:
         self,
         raw: socket.socket,
         config: TLSConfig,
-        name: ServerName | None,
+        role: _lib.Role,
         *,
         deadline: float,
         timeout: float | None,
@@ -164,12 +173,12 @@ class TLSSocket:
         self._use = HandleUse(self._owned.release)
         self._io_refs = 0
         self._closes_with_files = False
-        self._chain: tuple[bytes, ...] = ()
         try:
             self._timeout = timeout
             raw.setblocking(False)  # noqa: FBT003 - as socket.socket has it
-            self._owned.connection = _lib.Connection(config, name, raw.fileno())
-            self._begin(self._engine, name, deadline)
+            self._owned.connection = _lib.Connection(config, role, raw.fileno())
+            self._requests = CredentialRequests(config, self._use, self._owned.connection)
+            self._begin(role, deadline)
         except BaseException:
             self._use.is_closed = True
             self._owned.release()
@@ -177,21 +186,32 @@ class TLSSocket:
 
     # ------------------------------------------------------------------------------ handshake
 
-    def _begin(self, connection: _lib.Connection, name: ServerName | None, deadline: float) -> None:
-        self._use.wait(connection.handshake, deadline, "TLS handshake")
-        if self._config.insecure_skip_verify and not self._config.pins:
-            connection.accept()
+    def _begin(self, role: _lib.Role, deadline: float) -> None:
+        connection = self._engine
+        wanted = self._requests.answering(
+            lambda: self._use.wait(connection.handshake, deadline, "TLS handshake"),
+            deadline,
+            self.close,
+        )
+        if Want(wanted) is Want.NOTHING:  # a server whose client has shown no certificate
             return
-        verification = _lib.Verification(connection, self._config, name)
+        if not self._config.insecure_skip_verify or self._config.pins:
+            self._verify(role, deadline)
+        connection.accept()
+        self._use.wait(connection.flush, deadline, "TLS handshake")  # B85: what waited for it
+
+    def _verify(self, role: _lib.Role, deadline: float) -> None:
+        connection = self._engine
+        verification = _lib.Verification(
+            connection, self._config, role.name, peer_is_client=role.is_server
+        )
         doing = "verification of the peer's certificate"
         verdict = self._use.wait(verification.wait, deadline, doing)
         self._chain = verification.chain()
-        if verdict.reason == 0:
-            connection.accept()
-            return
-        connection.refuse(verdict)
-        chain = self._chain or connection.sent_certificates()[:1]
-        raise _lib.certificate_failure(_peer_text(name, self._raw), verdict, chain)
+        if verdict.reason:
+            connection.refuse(verdict)
+            shown = self._chain or connection.sent_certificates()[:1]
+            raise _lib.certificate_failure(_peer_text(role.name, self._raw), verdict, shown)
 
     @property
     def _engine(self) -> _lib.Connection:
@@ -199,7 +219,14 @@ class TLSSocket:
         return self._owned.connection
 
     def _call(self, turn: Any, step: Callable[[int], T | None], doing: str) -> T:
-        return self._use.call(turn, step, doing=doing, timeout=self._timeout)
+        """Return the result of `step`; `on_client_certificate` may be asked on the way."""
+        timeout, deadline = self._timeout, deadline_of(self._timeout)
+
+        def call() -> T:
+            left = timeout and time_left(deadline)
+            return self._use.call(turn, step, doing=doing, timeout=left)
+
+        return self._requests.answering(call, deadline, self.close)
 
     # ------------------------------------------------------------------------------ receiving
 
@@ -463,123 +490,10 @@ class TLSSocket:
     # ----------------------------------------------------------------------------------------
     # ---- facts and settings
 
-    def version(self) -> str:
-        """Return the protocol version, "TLSv1.2" or "TLSv1.3"."""
-        return str(self._info()[0] or "unknown")
-
-    def cipher(self) -> tuple[str, str, int]:
-        """Return cipher suite, protocol version and strength in bits, as Windows names them."""
-        version, suite, bits, _ = self._info()
-        return suite, str(version or "unknown"), bits
-
-    @property
-    def alpn_protocol(self) -> bytes | None:
-        """The protocol agreed on by ALPN (RFC 7301), or None."""
-        return self._info()[3]
-
-    def selected_alpn_protocol(self) -> str | None:
-        """Return `alpn_protocol` as `ssl.SSLSocket` does: str."""
-        name = self.alpn_protocol
-        return name.decode("ascii", "backslashreplace") if name is not None else None
-
-    def _info(self) -> tuple[TLSVersion | None, str, int, bytes | None]:
+    @contextmanager
+    def _asking(self) -> Iterator[_lib.EngineOwner]:
         with self._use.hold():
-            return self._engine.info()
-
-    @property
-    def session_resumed(self) -> bool | None:
-        """Whether the handshake went on with an earlier session; None where Windows does not tell.
-
-        The certificate was verified again all the same, by the settings of this connection.
-
-        Source: Microsoft Learn, "SecPkgContext_SessionInfo".
-        """
-        return self._agreed().session_resumed
-
-    @property
-    def key_exchange(self) -> tuple[str, int]:
-        """The key exchange, as Windows names it ("ECDHE"), and its strength in bits.
-
-        "" and 0 where Windows does not tell.
-
-        Source: Microsoft Learn, "SecPkgContext_CipherInfo", "SecPkgContext_ConnectionInfo".
-        """
-        agreed = self._agreed()
-        return agreed.key_exchange, agreed.key_exchange_strength
-
-    def _agreed(self) -> _lib.Agreed:
-        with self._use.hold():
-            return self._engine.agreed()
-
-    def channel_binding(self, kind: str) -> bytes:
-        """Return bytes that both ends of this TLS connection know, to bind a login to it.
-
-        Does not wait. Ask again after a renegotiation.
-
-        Args:
-            kind: "tls-server-end-point", "tls-unique" or "tls-exporter".
-
-        Returns:
-            32, 48 or 64 bytes for tls-server-end-point (a digest of the server's certificate), 12
-            or more for tls-unique, 32 for tls-exporter; without the kind's name before them.
-
-        Raises:
-            ValueError: an unknown kind.
-            TLSError: this connection has none: tls-unique under TLS 1.3 or of a resumed session,
-                tls-exporter before TLS 1.3, a certificate signed without a hash function; or this
-                Windows has none (tls-exporter before Windows 10).
-
-        Source: RFC 5929; RFC 9266; Microsoft Learn, "QueryContextAttributes (Schannel)".
-        """
-        with self._use.hold():
-            return self._engine.channel_binding(kind)
-
-    def export_keying_material(
-        self, label: str, length: int, context: bytes | None = None
-    ) -> bytes:
-        """Return keys for another protocol, derived from this connection's. Does not wait.
-
-        Args:
-            label: 1..249 ASCII characters; registered ones begin with "EXPORTER".
-            length: 1..65535 bytes to return; the cipher suite may allow fewer.
-            context: 0..65535 bytes that are mixed in; None and b"" are the same.
-
-        Raises:
-            ValueError: an impossible label, length or context.
-            TLSError: not TLS 1.3, where alone this is safe; or a Windows before 10.
-
-        Source: RFC 8446, 7.5; Microsoft Learn, "SecPkgContext_KeyingMaterialInfo".
-        """
-        with self._use.hold():
-            return self._engine.export(label, length, bytes(context or b""))
-
-    @property
-    def peer_certificates(self) -> tuple[Certificate, ...]:
-        """The certificates the peer sent: its own first, then each one's issuer, then the rest.
-
-        Windows forgets the order on the wire; this is the one of RFC 8446, 4.4.2. () when it sent
-        none. What was trusted stands in `verified_chain`.
-        """
-        with self._use.hold():
-            sent = self._engine.sent_certificates()
-        return tuple(_lib.describe_certificate(der) for der in sent)
-
-    @property
-    def verified_chain(self) -> tuple[Certificate, ...]:
-        """The chain that was verified, as Windows built it: the peer's own to the trust anchor.
-
-        () with `insecure_skip_verify`.
-        """
-        return tuple(_lib.describe_certificate(der) for der in self._chain)
-
-    def getpeercert(self, binary_form: bool = True) -> bytes | None:  # noqa: FBT001, FBT002 - as ssl.SSLSocket
-        """Return the peer's own certificate, DER; False is OpenSSL's own format: not here."""
-        if not binary_form:
-            raise ValueError(
-                "only binary_form=True; peer_certificates tells subject, issuer and dates"
-            )
-        certificates = self.peer_certificates
-        return certificates[0].der if certificates else None
+            yield self._engine
 
     def settimeout(self, timeout: float | None) -> None:
         """Set the seconds that each call may wait; None: for ever, 0: non-blocking."""

@@ -80,9 +80,13 @@ class Identity:
         _tell_every_end(context)
         if _is_weak(self.leaf):
             context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        self.present_in(context)
+        return context
+
+    def present_in(self, context: ssl.SSLContext) -> None:
+        """Have a stdlib context present this identity."""
         with _TemporaryFile(self.key_pem + self.chain_pem) as path:
             context.load_cert_chain(path)
-        return context
 
     def client_context(self) -> ssl.SSLContext:
         """Return a stdlib client context that trusts this identity's anchor alone."""
@@ -278,17 +282,6 @@ class Certificates:
     def weak_key(self) -> Identity:
         return self._odd(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
 
-    def fetching(self, url: str) -> Identity:
-        """Names `url` wherever a client may want to fetch: CRL, OCSP, and its own issuer."""
-        name = x509.UniformResourceIdentifier(url)
-        points = [x509.DistributionPoint([name], None, None, None)]
-        access = [
-            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name),
-            x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, name),
-        ]
-        extensions = [x509.CRLDistributionPoints(points), x509.AuthorityInformationAccess(access)]
-        return self._odd(ordinary=extensions)
-
     # --- what a client presents --------------------------------------------------------------
 
     @cached_property
@@ -328,6 +321,17 @@ class Certificates:
         **how: Any,
     ) -> Identity:
         return self._odd(key=new_rsa_key(), names=(), usages=usages, name=name, **how)
+
+    def fetching(self, url: str) -> Identity:
+        """Names `url` wherever a client may want to fetch: CRL, OCSP, and its own issuer."""
+        name = x509.UniformResourceIdentifier(url)
+        points = [x509.DistributionPoint([name], None, None, None)]
+        access = [
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name),
+            x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, name),
+        ]
+        extensions = [x509.CRLDistributionPoints(points), x509.AuthorityInformationAccess(access)]
+        return self._odd(ordinary=extensions)
 
     # --- how they are made -------------------------------------------------------------------
 

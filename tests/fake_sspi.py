@@ -75,7 +75,7 @@ class FakeSSPI:
         self.targets: list[str | None] = []
         self.credentials_used: list[int] = []  # by ISC and ASC, one for each call
         self.acquire_answers: deque[int] = deque()
-        self.is_server: bool | None = None  # what credentials have to be for; None: anything
+        self.credential_uses: list[int] = []  # 1 inbound (a server's), 2 outbound
         self.on_acquire: Callable[[Any], None] = lambda _: None
         self.query_status: dict[int, int] = {}
         self.sizes = (5, 36, 16384)  # header, trailer, most bytes of a message
@@ -196,11 +196,8 @@ class FakeSSPI:
             "Microsoft Unified Security Protocol Provider" == ffi.string(package), "package"
         )
         inbound, outbound = 1, 2
-        wanted = {inbound if self.is_server else outbound}
-        self._expect(
-            use in (wanted if self.is_server is not None else {inbound, outbound}),
-            "a server's credential is inbound, a client's outbound",
-        )
+        self._expect(use in {inbound, outbound}, f"credential use {use}")
+        self.credential_uses.append(use)
         self.on_acquire(auth_data)
         credential = rest[2]
         credential.dwLower, credential.dwUpper = self._next_handle, 0
@@ -431,8 +428,8 @@ class FakeSSPI:
             Attribute.CIPHER_INFO: self._tell_cipher,
             Attribute.APPLICATION_PROTOCOL: self._tell_alpn,
             Attribute.REMOTE_CERT_CONTEXT: self._tell_peer,
-            **self.facts.answers(),
             Attribute.ISSUER_LIST_EX: self._tell_issuers,
+            **self.facts.answers(),
         }
         if attribute not in answers:
             return Status.SEC_E_UNSUPPORTED_FUNCTION

@@ -104,6 +104,8 @@ ffi.cdef(
     typedef struct {
         int Status; int Extension; uint8_t Size; uint8_t Id[255];
     } ApplicationProtocol;
+    typedef struct { uint32_t cbData; void *pbData; } IssuerName;
+    typedef struct { IssuerName *aIssuers; uint32_t cIssuers; } IssuerNames;
     typedef struct {
         uint32_t dwFlags; uint32_t cbSessionId; uint8_t rgbSessionId[32];
     } SessionInfo;
@@ -113,8 +115,6 @@ ffi.cdef(
         uint32_t cbKeyingMaterial;
     } KeyingMaterialInfo;
     typedef struct { uint32_t cbKeyingMaterial; uint8_t *pbKeyingMaterial; } KeyingMaterial;
-    typedef struct { uint32_t cbData; void *pbData; } IssuerName;
-    typedef struct { IssuerName *aIssuers; uint32_t cIssuers; } IssuerNames;
     """
 )
 

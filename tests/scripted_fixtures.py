@@ -13,11 +13,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from certs import Certificates, pfx
 from fake_sspi import FakeSSPI
 from fake_sspi_script import Initialize
 from fake_sspi_types import Status
 from fake_system import FakeSystem
 from scripted_engine import FINISHED, FLIGHT, HELLO, MakeEngine, ScriptedEngine
+
+from schannel_ffi import ClientCertificate, _lib
+from schannel_ffi._lib.identity import find_identity
 
 
 @pytest.fixture
@@ -36,6 +40,18 @@ def system() -> Iterator[FakeSystem]:
         gc.collect()
         fake.all_is_freed.wait(5.0)  # a thread of Windows' pool may be the last to let go
     fail_on(fake.problems)
+
+
+@pytest.fixture(scope="session")
+def own_identity(certificates: Certificates) -> Any:
+    """A `schan_identity *` made by Windows' own functions: scripted engines just hold it."""
+    ffi, lib = _lib.require()
+    out, err = ffi.new("schan_library **"), ffi.new("schan_error *")
+    assert lib.schan_library_new(out, ffi.NULL, ffi.NULL, err) == 0
+    library = ffi.gc(out[0], lib.schan_library_free)
+    data = pfx(certificates.client_rsa, b"password")
+    own = ClientCertificate.from_pfx(data, "password", ephemeral=True)
+    return find_identity(library, own).make(library)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ FLOORS = [  # from the ground up; a module uses its own floor and those below
     ["config", "server_name"],
     ["tcp"],
     ["_lib", "_lib.*"],
-    ["handle_use", "sspi", "sspi.*"],
+    ["credential_request", "handle_use", "negotiated", "role", "sspi", "sspi.*"],
     ["sockets", "engine"],
     ["", "sslcontext"],  # "" is the package itself, which gives the public names
     ["pep748"],

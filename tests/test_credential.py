@@ -242,7 +242,7 @@ def test_error_of_a_windows_without_tls_1_3_speaks_of_tls_1_3(sspi: FakeSSPI, st
     config = TLSConfig(minimum_version=TLSVersion.TLSv1_3, revocation=Revocation.OFF)
 
     with pytest.raises(CredentialError) as raised:
-        _lib.Connection(config, None, 0)
+        _lib.Connection(config, _lib.Role(), 0)
 
     _lib.use_function_table(None)
     assert "TLS 1.3" in str(raised.value)

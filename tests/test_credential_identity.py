@@ -25,6 +25,7 @@ pytestmark = pytest.mark.schannel
 SCH_CREDENTIALS, SCHANNEL_CRED = 5, 4
 NO_SYSTEM_MAPPER, DISABLE_RECONNECTS = 0x2, 0x80
 NO_SESSION_IS_KEPT = 0xFFFFFFFF
+INBOUND, OUTBOUND = 1, 2
 SERVER_BIT_TLS_1_2, SERVER_BIT_TLS_1_3 = 0x400, 0x1000
 CLIENT_FLAGS = (
     CredentialFlag.MANUAL_CRED_VALIDATION
@@ -85,7 +86,6 @@ class Credentials:
 
     def make(self, protocols: int = TLS_1_2, *, identity: Any = None, **settings: int) -> int:
         """Return result; what is made is freed again."""
-        self.sspi.is_server = bool(settings.get("is_server"))
         own = self.ffi.NULL if identity is None else identity
         config = self.ffi.new(
             "schan_credential_config *", {"protocols": protocols, "identity": own, **settings}
@@ -125,6 +125,7 @@ def test_certificate_is_in_both_structures(credentials: Credentials, kind: int) 
 
     asked = credentials.asked[-1]
     assert (kind, [b"CN=mail/CN=authority/2"]) == (asked.kind, asked.certificates)
+    assert {OUTBOUND} == set(credentials.sspi.credential_uses)
     assert CLIENT_FLAGS == asked.flags  # B5: even then nothing is left to Windows' choice
 
 
@@ -155,6 +156,7 @@ def test_server_asks_as_a_server(credentials: Credentials, kind: int) -> None:
     newest = SERVER_BIT_TLS_1_3 if kind == SCH_CREDENTIALS else 0
     assert SERVER_BIT_TLS_1_2 | newest == asked.versions
     assert NO_SYSTEM_MAPPER | CredentialFlag.USE_STRONG_CRYPTO == asked.flags  # B81
+    assert {INBOUND} == set(credentials.sspi.credential_uses)
 
 
 def test_server_without_certificate_is_refused_at_once(credentials: Credentials) -> None:

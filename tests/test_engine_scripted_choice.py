@@ -5,6 +5,8 @@ Fake SSPI: no sockets, no Windows. The number in a comment is the row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fake_sspi import FakeSSPI
 from fake_sspi_script import (
@@ -148,7 +150,11 @@ def test_credential_that_was_provided_may_be_freed_before_the_engine(
 
 @pytest.mark.parametrize("when", ["start", "not_asked", "answered", "server", "foreign"])
 def test_answer_that_nobody_asked_for_is_refused(
-    sspi: FakeSSPI, make_engine: MakeEngine, asked_engine: ScriptedEngine, when: str
+    sspi: FakeSSPI,
+    make_engine: MakeEngine,
+    asked_engine: ScriptedEngine,
+    own_identity: Any,
+    when: str,
 ) -> None:
     engine, chosen = asked_engine, None
     if when in {"start", "not_asked"}:
@@ -159,7 +165,7 @@ def test_answer_that_nobody_asked_for_is_refused(
     if when == "answered":
         engine.provide()
     if when == "server":
-        chosen = engine.make_credential(is_server=True)
+        chosen = engine.make_credential(is_server=True, identity=own_identity)
     if when == "foreign":
         chosen = make_engine().credential
 

@@ -89,11 +89,12 @@ def hex_of(status: int) -> str:
 
 
 @pytest.fixture
-def serve(make_engine: MakeEngine) -> MakeEngine:
+def serve(make_engine: MakeEngine, own_identity: Any) -> MakeEngine:
     """Return a function that makes engines of the server's role."""
 
     def make(system: FakeSystem | None = None, **config: Any) -> ScriptedEngine:
-        return make_engine(system, credential={"is_server": True}, name=None, **config)
+        credential = {"is_server": True, "identity": own_identity}
+        return make_engine(system, credential=credential, name=None, **config)
 
     return make
 
@@ -490,10 +491,12 @@ def test_refused_client_certificate_is_told_to_the_client(
     ],
 )
 def test_setting_of_the_other_role_is_refused(
-    make_engine: MakeEngine, *, role: bool, setting: dict[str, int]
+    make_engine: MakeEngine, own_identity: Any, *, role: bool, setting: dict[str, int]
 ) -> None:
+    credential = {"is_server": role, "identity": own_identity}
+
     with pytest.raises(AssertionError, match="ERR_MISUSE"):
-        make_engine(credential={"is_server": role}, **setting)
+        make_engine(credential=credential, **setting)
 
 
 # --------------------------------------------------------------------------------- afterwards

@@ -368,10 +368,10 @@ def found(windows: FakeKeys, sspi: FakeSSPI, own: ClientCertificate | ServerCert
         seen.append(windows._certificates[windows._address(pointer)].subject)
 
     sspi.on_acquire = note
-    sspi.is_server = isinstance(own, ServerCertificate)
+    is_server = isinstance(own, ServerCertificate)
     config = TLSConfig(client_certificate=own) if isinstance(own, ClientCertificate) else None
     config = config or TLSConfig(server_certificate=own)  # type: ignore[arg-type]  # the other one
-    credential_for(config, is_server=sspi.is_server)
+    credential_for(config, is_server=is_server)
     return seen[-1]
 
 

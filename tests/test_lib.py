@@ -46,7 +46,7 @@ def tables(sspi: FakeSSPI, system: FakeSystem) -> Iterator[tuple[FakeSSPI, FakeS
 
 
 def open_and_close(config: TLSConfig) -> None:
-    _lib.Connection(config, None, 0).free()
+    _lib.Connection(config, _lib.Role(), 0).free()
 
 
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [  # settings whose credential is the same
@@ -105,7 +105,7 @@ def test_new_table_forgets_what_was_made_with_the_old_one(
 
 def test_connection_outlives_the_table_change(tables: tuple[FakeSSPI, FakeSystem]) -> None:
     sspi, _ = tables
-    connection = _lib.Connection(TLSConfig(), None, 0)
+    connection = _lib.Connection(TLSConfig(), _lib.Role(), 0)
 
     _lib.use_function_table(None)
     gc.collect()
@@ -117,7 +117,7 @@ def test_connection_outlives_the_table_change(tables: tuple[FakeSSPI, FakeSystem
 
 def test_forgotten_connection_is_freed(tables: tuple[FakeSSPI, FakeSystem]) -> None:
     sspi, _ = tables
-    connection = _lib.Connection(TLSConfig(), None, 0)
+    connection = _lib.Connection(TLSConfig(), _lib.Role(), 0)
     _lib.use_function_table(sspi.address)
 
     del connection

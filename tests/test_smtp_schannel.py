@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
+from certs import Certificates
 from smtp_samples import MESSAGE, RECIPIENT, OpenSession, StartServer, TLSEnds
 
-from schannel_ffi import CertificateError, TLSConfig, TrustStore
+from schannel_ffi import CertificateError, ClientCertificate, TLSConfig, TrustStore
 from schannel_ffi.smtp import ConnectionFailed, ConnectionLost, Outcome, RemoteProtocolError
 
 pytest_plugins = ["smtp_fixtures"]
@@ -61,6 +64,26 @@ def test_an_untrusted_server_gets_nothing(
 
     assert isinstance(caught.value.__cause__, CertificateError)
     assert b"AUTH" not in b" ".join(server.commands)
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_client_certificate_of_the_config_is_presented(
+    start_server: StartServer, open_session: OpenSession, certificates: Certificates, security: str
+) -> None:
+    context = certificates.ip_address.server_context()
+    context.load_verify_locations(cadata=certificates.ca.cert_pem.bytes().decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = start_server(security=security, tls=context)
+    own = certificates.client_rsa
+    config = TLSConfig(
+        trust=TrustStore.from_pem(certificates.ip_address.anchor_pem),
+        client_certificate=ClientCertificate.from_pem(own.chain_pem, own.key_pem),
+    )
+
+    with open_session(server, tls=config) as session:
+        result = session.send(MESSAGE)
+
+    assert result.outcomes == {RECIPIENT: Outcome.DELIVERED}
 
 
 def test_plaintext_after_starttls_is_refused(

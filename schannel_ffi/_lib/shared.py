@@ -145,6 +145,7 @@ def credential_for(config: TLSConfig, *, is_server: bool = False) -> Any:
         "check_revocation": config.revocation is not Revocation.OFF,
         "allow_weak_crypto": config.insecure_weak_crypto,
         "is_server": is_server,
+        "disable_resumption": not config.resume,
     }
 
     def make(library: Any) -> Any:

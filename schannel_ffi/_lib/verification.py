@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from schannel_ffi import errors
 from schannel_ffi._lib.binding import require
-from schannel_ffi._lib.connection import Connection
+from schannel_ffi._lib.engine import EngineOwner
 from schannel_ffi._lib.failures import describe, new_handle
 from schannel_ffi._lib.shared import trust_for
 from schannel_ffi._lib.x509 import describe_certificate
@@ -40,19 +40,22 @@ class Verification:
 
     def __init__(
         self,
-        connection: Connection,
+        owner: EngineOwner,
         config: TLSConfig,
         name: ServerName | None,
         *,
         peer_is_client: bool = False,
+        in_turn: Callable[[Callable[[], Any]], Any] = lambda step: step(),
     ) -> None:
         """Start judging the peer's certificate; returns at once.
+
+        Where other threads use the engine during `wait`, `in_turn` calls it while none does.
 
         A client's must be one for clients, and is for no host. With `insecure_skip_verify` the pins
         alone are judged: there must be some.
         """
         self._ffi, self._lib = require()
-        self._connection, self._name = connection, name
+        self._owner, self._name, self._in_turn = owner, name, in_turn
         self._limit_s = config.revocation_timeout
         self._attempts = iter(_ATTEMPTS[config.revocation])
         pins = b"".join(config.pin_digests())
@@ -86,13 +89,15 @@ class Verification:
             },
         )
         self._end = time.monotonic() + GRACE_S + (0.0 if cache_only else self._limit_s)
-        self._handle = new_handle(
-            "schan_verification",
-            "schan_verification_free",
-            "verifying the peer's certificate",
-            lambda out, err: self._lib.schan_verification_new(
-                out, self._connection.engine(), self._trust, c_config, err
-            ),
+        self._handle = self._in_turn(
+            lambda: new_handle(
+                "schan_verification",
+                "schan_verification_free",
+                "verifying the peer's certificate",
+                lambda out, err: self._lib.schan_verification_new(
+                    out, self._owner.engine(), self._trust, c_config, err
+                ),
+            )
         )
 
     def wait(self, slice_ms: int) -> Any | None:
