@@ -4,6 +4,9 @@ SCHANNEL_LAB_MODEL chooses the Windows (`schannel_model_options.VARIANTS`; 1 is 
 test gets a model of its own, and fails when that has misuses to tell or something was not given
 back. Certificates are still judged by the real crypt32, sockets are real.
 
+Windows 7 and Server 2019 have no TLS 1.3, and Windows 7 no ALPN: tests that want these fail over
+them, and rightly so.
+
 Run are the tests marked `schannel` that have a server and no scripted table. One that cannot run
 over a model says so: `@pytest.mark.not_over_the_model(reason=...)`.
 """
@@ -15,7 +18,6 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -79,18 +81,10 @@ def installed(windows: Windows, has_failed: Callable[[], bool]) -> Iterator[Scha
     if has_failed():
         problems = model.ledger.misuses
     else:
-        _wait_until_all_is_freed(model)
+        gc.collect()
+        model.ledger.wait_until_empty(_PATIENCE_S)  # a thread that gave up may let go last
         problems = model.problems()
     assert not problems, "\n".join(problems)
-
-
-def _wait_until_all_is_freed(model: SchannelModel) -> None:
-    """A thread that gave up at its limit may be the last to let go."""
-    deadline = time.monotonic() + _PATIENCE_S
-    gc.collect()
-    while model.ledger.alive() and time.monotonic() < deadline:
-        time.sleep(0.02)
-        gc.collect()
 
 
 def _interrupt_the_caller(number: int, frame: FrameType | None) -> None:

@@ -244,6 +244,7 @@ class SchannelModel:
         users = [c for c in list(self.ledger.contexts.values()) if c.credential is credential]
         self.ledger.expect(not users, "credential freed before its security context (row 71)")
         del self.ledger.credentials[credential.key]
+        self.ledger.note_freed()
         return Status.SEC_E_OK
 
     # ------------------------------------------------------------------------------ handshake
@@ -404,6 +405,7 @@ class SchannelModel:
         del self.ledger.contexts[context.key]
         with context.lock:
             context.endpoint.close()
+        self.ledger.note_freed()
         return Status.SEC_E_OK
 
     # ------------------------------------------------------------------- queries and records

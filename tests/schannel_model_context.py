@@ -131,6 +131,7 @@ class Ledger:
         self._buffers: dict[int, Any] = {}
         self._next_handle = 0x1000
         self._lock = threading.Lock()
+        self._freed = threading.Condition()
 
     def new_handle(self) -> int:
         with self._lock:
@@ -163,7 +164,18 @@ class Ledger:
                 "FreeContextBuffer of what is not SSPI's, or was freed before",
                 Status.SEC_E_INVALID_HANDLE,
             )
+        self.note_freed()
         return Status.SEC_E_OK
+
+    def note_freed(self) -> None:
+        """Wake who waits in `wait_until_empty`."""
+        with self._freed:
+            self._freed.notify_all()
+
+    def wait_until_empty(self, limit_s: float) -> None:
+        """Wait for threads that let go later; returns at the limit, too."""
+        with self._freed:
+            self._freed.wait_for(lambda: not self.alive(), limit_s)
 
     def alive(self) -> list[tuple[str, int]]:
         """Return what was not given back: its kind and number."""
