@@ -14,7 +14,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -60,6 +60,8 @@ class Script:
         capabilities: EHLO keywords besides STARTTLS and AUTH.
         users: user -> password; AUTH PLAIN LOGIN is offered if not empty.
         auth_line: The EHLO line for AUTH, instead of "AUTH PLAIN LOGIN".
+        challenges: What it says in turn to a client that uses another mechanism; the
+            responses are noted in `responses`, and then it is welcome.
         greeting: The text after "220 ".
         replies: "VERB" or "VERB <path>" -> the reply instead of the usual one, without line
             end; a list is used up one by one (then the usual reply comes back). "" is silence.
@@ -80,6 +82,7 @@ class Script:
     capabilities: Sequence[str] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 104857600")
     users: Mapping[str, str] = field(default_factory=dict)
     auth_line: str = "AUTH PLAIN LOGIN"
+    challenges: Sequence[bytes] = ()
     greeting: str = "loopback ESMTP"
     replies: Replies = field(default_factory=dict)
     stall_at: str | None = None
@@ -104,6 +107,7 @@ class SMTPServer:
         commands: Every command line of every connection, without line end.
         reads: The bytes of each recv but those of message bodies, one per TLS record.
         bodies: Message bodies as they came, dot-stuffed, also the refused ones.
+        responses: What clients said to `challenges`, the initial response first.
         connections: How many were accepted so far.
         errors: What went wrong in a connection and was not asked for.
     """
@@ -115,6 +119,7 @@ class SMTPServer:
         self.commands: list[bytes] = []
         self.reads: list[bytes] = []
         self.bodies: list[bytes] = []
+        self.responses: list[bytes] = []
         self.errors: list[BaseException] = []
         self.connections = 0
         self.scripted: dict[str, Iterator[str]] = {
@@ -230,7 +235,7 @@ class _Conversation:
         offers = list(self._script.capabilities)
         if self._script.security == "starttls" and not self._is_encrypted:
             offers.append("STARTTLS")
-        if self._script.users:
+        if self._script.users or self._script.challenges:
             offers.append(self._script.auth_line)
         lines = ["loopback", *offers]
         ends = ["-"] * (len(lines) - 1) + [" "]
@@ -251,6 +256,9 @@ class _Conversation:
 
     def _on_auth(self, line: str) -> None:
         _, mechanism, *initial = line.split(" ")
+        if self._script.challenges:
+            self._follow_challenges(initial[0])
+            return
         if mechanism.upper() == "PLAIN":
             response = initial[0] if initial else self._challenge("")
             parts = _decode(response).split("\0")
@@ -263,6 +271,17 @@ class _Conversation:
             self._answer("AUTH", "235 2.7.0 welcome")
         else:
             self._answer("AUTH", "535 5.7.8 bad credentials")
+
+    def _follow_challenges(self, response: str) -> None:
+        self._server.responses.append(b"" if response == "=" else b64decode(response))
+        for challenge in self._script.challenges:
+            response = self._challenge(b64encode(challenge).decode("ascii"))
+            if response == "*":
+                self._answer("AUTH", "501 5.7.0 cancelled")
+                return
+            self._server.responses.append(b64decode(response))
+        self._login = "by challenges"
+        self._answer("AUTH", "235 2.7.0 welcome")
 
     def _on_mail(self, line: str) -> None:
         path, _, rest = line.partition("<")[2].rpartition(">")

@@ -31,7 +31,7 @@ FLOORS = [  # from the ground up; a module uses its own floor and those below
     ["", "sslcontext"],  # "" is the package itself, which gives the public names
     ["pep748"],
     ["smtp.errors", "smtp.reply", "smtp.result"],
-    ["smtp.command", "smtp.envelope", "smtp.body", "smtp.auth"],
+    ["smtp.command", "smtp.envelope", "smtp.body", "smtp.auth", "smtp.gssapi"],
     ["smtp.message", "smtp.transaction", "smtp.protocol"],
     ["smtp.transport"],
     ["smtp.settings"],

@@ -89,5 +89,5 @@ def test_nul_in_credentials_is_refused() -> None:
 
 
 def test_responses() -> None:
-    assert list(Plain("ü", "p").exchange()) == [b"\0\xc3\xbc\0p"]
-    assert list(Login("u", "p").exchange()) == [b"u", b"p"]
+    assert list(Plain("ü", "p").exchange("mx")) == [b"\0\xc3\xbc\0p"]
+    assert list(Login("u", "p").exchange("mx")) == [b"u", b"p"]

@@ -12,11 +12,13 @@ from schannel_ffi.smtp.errors import (
     SMTPTimeout,
     StartTLSRequired,
 )
+from schannel_ffi.smtp.gssapi import GSSAPI
 from schannel_ffi.smtp.reply import Reply
 from schannel_ffi.smtp.result import Outcome, SendResult
 from schannel_ffi.smtp.session import Session
 
 __all__ = [
+    "GSSAPI",
     "AuthenticationError",
     "Capabilities",
     "ConnectionFailed",

@@ -8,11 +8,12 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schannel_ffi.smtp.errors import AuthenticationError, LocalProtocolError
 
 
+@runtime_checkable
 class Mechanism(Protocol):
     """One way to log in."""
 
@@ -24,8 +25,15 @@ class Mechanism(Protocol):
     def speaks_first(self) -> bool:
         """Whether the first response goes out with the AUTH command."""
 
-    def exchange(self) -> Generator[bytes, bytes, None]:
-        """Yield each response; each challenge of the server is sent in."""
+    def exchange(self, host: str) -> Generator[bytes, bytes, None]:
+        """Yield each response; each challenge of the server is sent in.
+
+        Args:
+            host: the server's name, for mechanisms that address it.
+
+        Raises:
+            AuthenticationError: the exchange cannot go on.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +45,9 @@ class Plain:
     name: str = field(default="PLAIN", init=False)
     speaks_first: bool = field(default=True, init=False)
 
-    def exchange(self) -> Generator[bytes, bytes, None]:
+    def exchange(self, host: str) -> Generator[bytes, bytes, None]:
         """Yield the only response."""
+        del host
         yield f"\0{self.user}\0{self.password}".encode()
 
 
@@ -51,8 +60,9 @@ class Login:
     name: str = field(default="LOGIN", init=False)
     speaks_first: bool = field(default=False, init=False)
 
-    def exchange(self) -> Generator[bytes, bytes, None]:
+    def exchange(self, host: str) -> Generator[bytes, bytes, None]:
         """Yield user and password; the wording of the challenges differs and is not read."""
+        del host
         yield self.user.encode()
         yield self.password.encode()
 
@@ -61,16 +71,18 @@ def mechanisms_for(login: object) -> tuple[Mechanism, ...]:
     """Return the mechanisms a `login` argument allows, the preferred first.
 
     Raises:
-        TypeError: it is no (user, password) of str.
+        TypeError: it is neither a mechanism nor a (user, password) of str.
         LocalProtocolError: user or password hold NUL, which no mechanism here can carry, or
             a lone surrogate, which is no text.
     """
+    if isinstance(login, Mechanism):
+        return (login,)
     if not (
         isinstance(login, tuple)
         and len(login) == 2
         and all(isinstance(part, str) for part in login)
     ):
-        raise TypeError("login is a tuple of two str: (user, password)")
+        raise TypeError("login is a tuple of two str, (user, password), or a mechanism")
     user, password = login
     if "\0" in user or "\0" in password:
         raise LocalProtocolError("user and password cannot hold NUL")

@@ -189,7 +189,7 @@ class Connection:
     def _exchange(self, mechanism: auth.Mechanism) -> Reply:
         """Run one SASL exchange (RFC 4954 section 4); return the reply that ends it."""
         waiting_for = f"the reply to AUTH {mechanism.name}"
-        exchange = mechanism.exchange()
+        exchange = mechanism.exchange(self._settings.server_hostname)
         line = b"AUTH " + mechanism.name.encode("ascii")
         response: bytes | None = None
         if mechanism.speaks_first:
@@ -203,6 +203,9 @@ class Connection:
                 challenge = b""  # PLAIN and LOGIN do not read it, and some servers forget base64
             try:
                 response = next(exchange) if response is None else exchange.send(challenge)
+            except AuthenticationError:
+                self.ask(b"*\r\n", waiting_for)
+                raise
             except StopIteration:
                 self.ask(b"*\r\n", waiting_for)
                 raise RemoteProtocolError(

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+from schannel_ffi.smtp.auth import Mechanism
 from schannel_ffi.smtp.command import Capabilities
 from schannel_ffi.smtp.connection import Connection, open_connection
 from schannel_ffi.smtp.delivery import Delivery
@@ -39,7 +40,7 @@ class Session:
         port: int = IMPLICIT_TLS_PORT,
         *,
         security: str | None = None,
-        login: tuple[str, str] | None = None,
+        login: tuple[str, str] | Mechanism | None = None,
         tls: Any = None,
         server_hostname: str | None = None,
         local_hostname: str | None = None,
@@ -56,7 +57,8 @@ class Session:
             security: "tls", "starttls" (required), "insecure_opportunistic" (STARTTLS where it
                 is offered: whoever can alter traffic can read all) or "insecure_plaintext".
                 None is "tls" on port 465, else "starttls".
-            login: (user, password) for AUTH PLAIN or LOGIN; sent inside verified TLS only.
+            login: (user, password) for AUTH PLAIN or LOGIN, or a mechanism such as `GSSAPI`;
+                sent inside verified TLS only.
             tls: A TLSConfig (Schannel), or an ssl.SSLContext; None is Schannel's default.
             server_hostname: The name to verify and to send as SNI, if it is not `host`.
             local_hostname: What EHLO says; None is the address literal of the socket.
@@ -72,7 +74,7 @@ class Session:
         Raises:
             LocalProtocolError: a setting that cannot work, or that would send the login
                 unprotected.
-            TypeError: a login that is no (user, password).
+            TypeError: a login that is neither (user, password) nor a mechanism.
         """
         self._settings = checked_settings(
             host,

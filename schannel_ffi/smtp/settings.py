@@ -72,7 +72,7 @@ def checked_settings(
     Raises:
         LocalProtocolError: a setting that cannot work, or that would send the login
             unprotected.
-        TypeError: a login that is no (user, password).
+        TypeError: a login that is neither (user, password) nor a mechanism.
     """
     default = Security.TLS if port == IMPLICIT_TLS_PORT else Security.STARTTLS
     try:
