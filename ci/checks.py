@@ -17,7 +17,10 @@ import lab_host
 from lab_store import FOLDER, ROOT
 
 C_SOURCES = sorted((ROOT / "csrc").rglob("*.c"))
-C_FILES = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".c", ".h"})
+C_PLACES = [ROOT / "csrc", ROOT / "tests" / "native"]
+C_FILES = sorted(
+    path for place in C_PLACES for path in place.rglob("*") if path.suffix in {".c", ".h"}
+)
 PYTHON_PLACES = ["schannel_ffi", "tests", "ci", "csrc", "setup.py"]
 WARNINGS = [
     "-std=c11",

@@ -1,0 +1,2 @@
+/* security.h - a stand-in; see windows.h */
+#include <sspi.h>
