@@ -434,6 +434,7 @@ SCHAN_MUST_CHECK schan_result schan_engine_read(schan_engine *engine, void *data
  * schan_engine_consume. */
 SCHAN_MUST_CHECK schan_result schan_engine_peek(schan_engine *engine, schan_span *view,
                                                 schan_error *err);
+/* Takes at most what the view holds. */
 void schan_engine_consume(schan_engine *engine, size_t size);
 /* Bytes of application data that read returns without being fed. */
 size_t schan_engine_pending(schan_engine *engine);

@@ -156,10 +156,13 @@ schan_result schan_engine_peek(schan_engine *engine, schan_span *view, schan_err
 
 void schan_engine_consume(schan_engine *engine, size_t size)
 {
-    if (schan__buffer_size(&engine->spill) > 0) {
-        schan__buffer_consume(&engine->spill, size);
+    size_t put_aside = schan__buffer_size(&engine->spill);
+
+    if (put_aside > 0) {
+        schan__buffer_consume(&engine->spill, size < put_aside ? size : put_aside);
         return;
     }
+    size = size < engine->plain_size ? size : engine->plain_size;
     engine->plain_offset += size;
     engine->plain_size -= size;
     finish_record(engine);

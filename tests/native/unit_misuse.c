@@ -137,6 +137,29 @@ TEST(shutdown_before_the_handshake_is_harmless)
     end();
 }
 
+TEST(consuming_more_than_there_is_takes_what_there_is)
+{
+    schan_verdict good = {0};
+    toy_peer peer = {0};
+    schan_span view = {0};
+    uint8_t bytes[64];
+
+    begin();
+    handshake();
+    CHECK_EQUAL(SCHAN_OK, schan_engine_verified(engine, &good, NULL));
+    size_t size = toy_seal(&peer, bytes, TOY_DATA, "first", 5);
+    size += toy_seal(&peer, bytes + size, TOY_DATA, "second", 6);
+    CHECK_EQUAL(SCHAN_OK, schan_engine_feed(engine, bytes, size, NULL));
+
+    schan_engine_consume(engine, 3); /* nothing is decrypted yet */
+    CHECK_EQUAL(SCHAN_OK, schan_engine_peek(engine, &view, NULL));
+    CHECK_EQUAL(5, view.size);
+    schan_engine_consume(engine, 1000);
+    CHECK_EQUAL(SCHAN_OK, schan_engine_peek(engine, &view, NULL));
+    CHECK_EQUAL(6, view.size);
+    end();
+}
+
 TEST(info_before_the_handshake_is_misuse)
 {
     schan_info info = {.protocol = 1};
