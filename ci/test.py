@@ -3,9 +3,10 @@
     python3 ci/test.py               all of it
     python3 ci/test.py -k WORDS ...  the tests only; arguments go to pytest
 
-Sets up what is missing. The lanes: the Windows Python over TLS 1.2, the same over TLS 1.3, the
-loopback tests again over a model of Windows' Schannel (tests/model_lane.py), and this machine's
-own Python for what needs no Windows. The last line is "N passed, N failed".
+Sets up what is missing. libFuzzer runs for two minutes beside the checks. The lanes: the Windows
+Python over TLS 1.2, the same over TLS 1.3, the loopback tests again over a model of Windows'
+Schannel (tests/model_lane.py), and this machine's own Python for what needs no Windows. The last
+line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from lab_store import FOLDER, ROOT, LabError, say
 
 REPORTS = FOLDER / "reports"
 NOTHING_SELECTED = 5  # pytest's exit status
+FUZZ_SECONDS = 120
+FUZZ_LIMIT_SECONDS = 1800  # setting up clang and building come first
 
 
 @dataclass
@@ -104,13 +107,43 @@ def _run_checks(windows: lab.Lab) -> Tally:
     if sys.platform != "win32" and shutil.which(checks.GCC) is None:
         lab_apt.install(["gcc-mingw-w64-x86-64-win32"], what="gcc for Windows")
     tally = Tally()
+    fuzzing = _start_fuzzing()
     for outcome in checks.run(checks.all_checks(windows.host_python.parent)):
         tally.passed += outcome.has_passed
         tally.failed += not outcome.has_passed
         print(f"{'ok' if outcome.has_passed else 'FAILED':7}{outcome.name}", flush=True)
         if not outcome.has_passed:
             print(outcome.output, flush=True)
+    if fuzzing is not None:
+        tally.add(_end_of_fuzzing(fuzzing))
     return tally
+
+
+def _start_fuzzing() -> subprocess.Popen[str] | None:
+    """Fuzz for two minutes beside the checks, all targets at once; None where that cannot be."""
+    if sys.platform == "win32":
+        return None
+    return subprocess.Popen(
+        [sys.executable, "ci/fuzz.py", "--seconds", str(FUZZ_SECONDS)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+def _end_of_fuzzing(fuzzing: subprocess.Popen[str]) -> Tally:
+    with fuzzing:
+        try:
+            output = fuzzing.communicate(timeout=FUZZ_LIMIT_SECONDS)[0]
+        except BaseException:
+            fuzzing.kill()
+            raise
+    has_passed = fuzzing.returncode == 0
+    print(f"{'ok' if has_passed else 'FAILED':7}fuzzing, {FUZZ_SECONDS} s", flush=True)
+    print(output, flush=True)
+    return Tally(passed=int(has_passed), failed=int(not has_passed))
 
 
 def _run_lane(windows: lab.Lab, lane: Lane, arguments: Sequence[str]) -> Tally:

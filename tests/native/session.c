@@ -188,11 +188,14 @@ static int on_send(const char *data, int size)
 
 static int on_wait(bool readable, bool writable, uint32_t timeout_ms)
 {
+    bool has_ended = session.is_eof && session.wire_size == 0;
+    bool is_readable = session.let_through > 0 || has_ended;
+
     stand_in.now_ms += 1 + choose(&session.input, timeout_ms + 1);
-    if (choose(&session.input, 8) == 7) {
+    if (!session.is_generous && choose(&session.input, 8) == 7) {
         return socket_fails(WSAENOTSOCK);
     }
-    if (writable || (readable && session.let_through > 0)) {
+    if (writable || (readable && is_readable)) {
         return 1;
     }
     stand_in.now_ms += timeout_ms;
@@ -359,6 +362,9 @@ static void peer_sends_message(uint8_t letter, uint8_t argument)
 {
     const uint8_t body[] = {letter, argument};
 
+    if (!fits(32)) {
+        return;
+    }
     peer_sends_clear(TOY_HANDSHAKE, body, sizeof(body));
     for (uint8_t i = 0; letter == 'M' && i < argument % 3; i++) {
         peer_sends_clear(TOY_HANDSHAKE, "m", 1);
@@ -406,9 +412,9 @@ static void peer_closes(void)
 {
     const uint8_t close_notify[] = {1, 0};
 
-    if (!session.has_closed) {
+    if (!session.has_closed && fits(32)) {
         peer_seals(TOY_ALERT, close_notify, sizeof(close_notify));
-        session.has_closed = fits(0) || session.has_closed;
+        session.has_closed = true;
         session.is_hostile = session.is_hostile || !session.is_handshaken;
     }
 }
@@ -560,7 +566,8 @@ static void settle(void)
         before = session.arrived + 1;
         drain(sizeof(scratch));
     }
-    if (session.is_hostile || schan_engine_state(session.engine) < SCHAN_STATE_OPEN) {
+    if (session.is_hostile || !session.is_handshaken ||
+        schan_engine_state(session.engine) < SCHAN_STATE_OPEN) {
         return;
     }
     must(session.read == session.sent, "application data of the peer's is lost");
