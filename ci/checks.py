@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lab_host
+import native
 from lab_store import FOLDER, ROOT
 
 C_SOURCES = sorted((ROOT / "csrc").rglob("*.c"))
@@ -65,8 +66,9 @@ def all_checks(tools: Path) -> list[Check]:
         Check("clang-format", [tools / "clang-format", "--dry-run", "--Werror", *C_FILES]),
     ]
     if sys.platform != "win32":
-        checks += [_clang_warnings(source) for source in C_SOURCES]
-        checks += [_gcc_warnings(source) for source in C_SOURCES]
+        tables = [native.NATIVE / "layout.c", native.write_constants()]
+        checks += [_clang_warnings(source) for source in [*C_SOURCES, *tables]]
+        checks += [_gcc_warnings(source) for source in [*C_SOURCES, *tables]]
         checks += [_clang_tidy(tools, source) for source in C_SOURCES]
     return checks
 

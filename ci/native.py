@@ -12,6 +12,7 @@ import ast
 import concurrent.futures
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,24 @@ def stand_ins() -> list[Path]:
 
 def _is_program(path: Path) -> bool:
     return path.name.startswith(("unit", "fuzz_", "layout"))
+
+
+def write_constants() -> Path:
+    """Write a C file that compiles only where the stand-ins' numbers are those of the headers.
+
+    To be compiled against headers of Windows, which must not know a name with another value.
+    """
+    lines = ['#include "schan_windows.h"', "#include <ncrypt.h>", ""]
+    pattern = r"^#define (\w+)\s+(?:\(\((?:HRESULT|NTSTATUS)\))?(0x[0-9a-f]+|\d+)\)?$"
+    for header in sorted((NATIVE / "windows").glob("*.h")):
+        text = header.read_text(encoding="utf-8")
+        for name, value in re.findall(pattern, text, re.MULTILINE):
+            test = f'_Static_assert((DWORD)({name}) == (DWORD)({value}), "{name}");'
+            lines += [f"#ifdef {name}", test, "#endif"]
+    FOLDER_OF_BUILD.mkdir(parents=True, exist_ok=True)
+    path = FOLDER_OF_BUILD / "constants.c"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def any_compiler() -> str:

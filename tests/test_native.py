@@ -48,3 +48,9 @@ def test_every_c_file_is_compiled_for_the_host() -> None:
     compiled = set(native.c_sources())
 
     assert {path.name for path in (ROOT / "csrc").glob("*.c")} == compiled
+
+
+def test_structs_of_the_stand_ins_are_laid_out_as_those_of_windows() -> None:
+    build = native.Build(native.FOLDER_OF_BUILD / "unit", native.any_compiler(), ())
+
+    build.compile([native.NATIVE / "layout.c"])  # its numbers hold for the headers of Windows too
