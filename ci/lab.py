@@ -10,8 +10,10 @@ native compiler. Everything lies in `.lab/`; the first set-up takes some minutes
 start less than a second. stdin, stdout, stderr and the exit status are the program's; the
 working directory is kept and host paths open as they are.
 
-Environment: SCHANNEL_LAB_TLS13=1 switches TLS 1.3 on under Wine;
-SCHANNEL_LAB_TIME_LIMIT=SECONDS ends a program that runs longer (1800; 0: never).
+Environment: SCHANNEL_LAB_TLS13=1 switches TLS 1.3 on under Wine; SCHANNEL_LAB_WINE=10 takes Wine
+10 or newer, which has Schannel's server role: where the machine's own is older, root gets one in
+a Debian 13 of the lab's; SCHANNEL_LAB_TIME_LIMIT=SECONDS ends a program that runs longer (1800;
+0: never).
 
 Other scripts of `ci` write
 
@@ -64,12 +66,14 @@ class Lab:
             `python()` runs.
         python_exe: the Windows interpreter, as a host path.
         is_wine: the Windows programs run under Wine.
+        wine_major: the first number of its version; 0 on Windows.
     """
 
     def __init__(self, host_python: Path, python_exe: Path, wine: lab_wine.Wine | None) -> None:
         self.host_python = host_python
         self.python_exe = python_exe
         self.is_wine = wine is not None
+        self.wine_major = wine.major if wine else 0
         self._wine = wine
 
     def python(
@@ -147,7 +151,7 @@ class Lab:
 
     def program_command(self, program: Path) -> list[str]:
         """Return the beginning of the host's command line for another Windows program."""
-        loader = [str(self._wine.loader)] if self._wine else []
+        loader = self._wine.command(self._wine.loader) if self._wine else []
         return [*loader, str(program)]
 
     def environment(self, *, tls13: bool | None = None) -> dict[str, str]:
@@ -169,11 +173,15 @@ class Lab:
             self._wine.stop()
 
 
-def ensure() -> Lab:
+def ensure(*, oldest_wine: int | None = None) -> Lab:
     """Return a lab that is ready, after making what is missing or out of date.
 
     Blocks: some minutes the first time, while another process does it, or while the
     extension is built; else some hundredths of a second.
+
+    Args:
+        oldest_wine: the first number of Wine's version, at least; None follows
+            SCHANNEL_LAB_WINE. Without meaning on Windows.
 
     Raises:
         LabError: it cannot be made; the message says why and what to do.
@@ -183,16 +191,16 @@ def ensure() -> Lab:
         if sys.platform == "win32":
             python = lab_native.ensure()
             return Lab(python, python, None)
-        return _ensure_with_wine()
+        return _ensure_with_wine(default_oldest_wine() if oldest_wine is None else oldest_wine)
 
 
-def _ensure_with_wine() -> Lab:
+def _ensure_with_wine(oldest_wine: int) -> Lab:
     with set_up():
-        wine = lab_wine.install()
+        wine = lab_wine.install(oldest_major=oldest_wine)
         wine.make_prefix()
         lab_host.make_environment()
         lab_host.install_tools("host")
-        python_exe = lab_python.ensure(wine_major=wine.major)
+        python_exe = lab_python.ensure()
         lab_build.build()
         wine.start()
     return Lab(lab_host.environment_python(), python_exe, wine)
@@ -205,6 +213,14 @@ def default_time_limit() -> float:
         return float(text) if text else DEFAULT_TIME_LIMIT
     except ValueError as exc:
         raise LabError(f"SCHANNEL_LAB_TIME_LIMIT is {text!r}, not a number of seconds") from exc
+
+
+def default_oldest_wine() -> int:
+    """Return the Wine that SCHANNEL_LAB_WINE asks for, or the oldest that will do."""
+    text = os.environ.get("SCHANNEL_LAB_WINE") or str(lab_wine.OLDEST_MAJOR)
+    if not text.isdecimal():
+        raise LabError(f"SCHANNEL_LAB_WINE is {text!r}, not the first number of a version")
+    return int(text)
 
 
 def exit_on_sigterm() -> None:
@@ -247,8 +263,9 @@ def _run_command(command: str, arguments: list[str]) -> int:
 
 
 def _stop() -> int:
-    if sys.platform != "win32" and (wine := lab_wine.find()) and wine.prefix.exists():
-        wine.stop()
+    if sys.platform != "win32":
+        for wine in lab_wine.all_made():
+            wine.stop()
     return 0
 
 

@@ -39,48 +39,46 @@ def folder() -> Path:
     return FOLDER / f"windows-{lab_host.MINOR}"
 
 
-def ensure(*, wine_major: int) -> Path:
+def ensure() -> Path:
     """Assemble the Windows Python if it is not there; return its python.exe.
 
-    Args:
-        wine_major: decides what Wine lacks: before 9 `bcryptprimitives.dll` is missing and
-            the functions behind `_wmi.pyd` end the process.
+    One serves every Wine, so it is made for the oldest: before 9 `bcryptprimitives.dll` is
+    missing and the functions behind `_wmi.pyd` end the process.
     """
     part = folder()
-    needs_help = wine_major < 9
     lists = [REQUIREMENTS / "cpython.txt", REQUIREMENTS / "windows.txt"]
     sources = sorted(path for path in FILES.iterdir() if path.is_file())
-    wanted = recipe(lab_host.IDENTITY, needs_help, *lists, *sources, Path(__file__))
+    wanted = recipe(lab_host.IDENTITY, *lists, *sources, Path(__file__))
     if not is_made(part, wanted):
         say(f"assembling a Windows Python {lab_host.MINOR} (a minute or two the first time)")
         with making(part, wanted) as draft:
-            _add_interpreter(draft, for_old_wine=needs_help)
+            _add_interpreter(draft)
             _add_standard_library(draft)
             _add_packages(draft)
-            _add_programs(draft, for_old_wine=needs_help)
+            _add_programs(draft)
             _compile_all(draft)
     return part / "python.exe"
 
 
-def _add_interpreter(root: Path, *, for_old_wine: bool) -> None:
+def _add_interpreter(root: Path) -> None:
     """Take python3xx.dll, its extension modules and their DLLs out of the wheel."""
     downloads, unpacked = root / "downloads", root / "unpacked"
     for wheel in lab_host.download_windows_wheels(REQUIREMENTS / "cpython.txt", downloads):
         lab_host.unpack(wheel, unpacked)
     (root / "DLLs").mkdir()
     for path in (unpacked / "deploy_libs").iterdir():
-        if _is_wanted(path.name, for_old_wine=for_old_wine):
+        if _is_wanted(path.name):
             path.rename((root / "DLLs" if path.suffix == ".pyd" else root) / path.name)
     remove(unpacked)
     remove(downloads)
 
 
-def _is_wanted(name: str, *, for_old_wine: bool) -> bool:
+def _is_wanted(name: str) -> bool:
     if name.startswith("api-ms-win-"):  # Wine has its own C runtime
         return False
     if ".cp313t-" in name:  # modules of the free-threaded build
         return False
-    return not (for_old_wine and name == "_wmi.pyd")
+    return name != "_wmi.pyd"
 
 
 def _add_standard_library(root: Path) -> None:
@@ -100,7 +98,7 @@ def _add_packages(root: Path) -> None:
     (site / "schannel_ffi_work_tree.pth").write_text("\\".join([".."] * depth) + "\n")
 
 
-def _add_programs(root: Path, *, for_old_wine: bool) -> None:
+def _add_programs(root: Path) -> None:
     """Compile python.exe, python3.dll and the DLL that an old Wine lacks."""
     dll = f"python3{sys.version_info[1]}"
     work = root / "work"
@@ -115,14 +113,11 @@ def _add_programs(root: Path, *, for_old_wine: bool) -> None:
         *(work, "-shared", "empty.c", "python3.def"),
         *(root / f"{dll}.dll", "-o", "python3.dll"),
     )
-    programs = ["python.exe", "python3.dll"]
-    if for_old_wine:
-        _zig_cc(
-            *(work, "-shared", "bcryptprimitives.c", "-ladvapi32"),
-            *("-o", "bcryptprimitives.dll"),
-        )
-        programs.append("bcryptprimitives.dll")
-    for name in programs:
+    _zig_cc(
+        *(work, "-shared", "bcryptprimitives.c", "-ladvapi32"),
+        *("-o", "bcryptprimitives.dll"),
+    )
+    for name in ("python.exe", "python3.dll", "bcryptprimitives.dll"):
         (work / name).rename(root / name)
     remove(work)
 

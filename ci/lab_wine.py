@@ -14,10 +14,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lab_apt
+import lab_root
 from lab_store import FOLDER, LabError, drafts_of, is_made, making, recipe, run_quietly, say
 
 OLDEST_MAJOR = 8
@@ -37,18 +38,27 @@ NOT_FOR_WINDOWS = ("PYTHONHOME", "SCHANNEL_LAB_RUN", "GNUTLS_SYSTEM_PRIORITY_FIL
 
 @dataclass(frozen=True)
 class Wine:
-    """An installed Wine and the lab's prefix."""
+    """An installed Wine and the lab's prefix for it.
+
+    Attributes:
+        root: the system it is installed in; None is this one.
+    """
 
     loader: Path
     server: Path
     version: str
     prefix: Path = FOLDER / "prefix"
+    root: lab_root.Root | None = None
 
     @property
     def major(self) -> int:
         """The first number of the version, as 8 for "wine-8.0 (Debian 8.0~repack-4)"."""
         found = re.search(r"(\d+)\.", self.version)
         return int(found.group(1)) if found else 0
+
+    def command(self, program: Path) -> list[str]:
+        """Return the beginning of the host's command line for a program of this Wine's system."""
+        return [*(self.root.enter() if self.root else []), str(program)]
 
     def environment(self, *, tls13: bool, prefix: Path | None = None) -> dict[str, str]:
         """Return the environment for a Wine program: the caller's, and Wine's settings.
@@ -71,7 +81,7 @@ class Wine:
         env["WINEARCH"] = "win64"
         if tls13:
             env["GNUTLS_SYSTEM_PRIORITY_FILE"] = str(_empty_priority_file())
-        return env
+        return self.root.environment(env) if self.root else env
 
     def start(self) -> None:
         """Start the server and services of the prefix, unless they are up (3 ms)."""
@@ -107,7 +117,7 @@ class Wine:
 
     def _control(self, option: str, *, prefix: Path | None = None) -> int:
         env = self.environment(tls13=False, prefix=prefix)
-        return _run_alone([self.server, option], env=env, time_limit=60.0)
+        return _run_alone([*self.command(self.server), option], env=env, time_limit=60.0)
 
     def _run(
         self, *arguments: str, what: str, prefix: Path | None = None, time_limit: float = 300.0
@@ -115,14 +125,16 @@ class Wine:
         """Run a program of Wine's own without any output."""
         env = self.environment(tls13=False, prefix=prefix)
         try:
-            status = _run_alone([self.loader, *arguments], env=env, time_limit=time_limit)
+            status = _run_alone(
+                [*self.command(self.loader), *arguments], env=env, time_limit=time_limit
+            )
         except subprocess.TimeoutExpired as exc:
             raise LabError(f"{what}: no answer from Wine in {time_limit:.0f} seconds") from exc
         if status != 0:
             raise LabError(f"{what}: Wine's {arguments[0]} ended with status {status}")
 
 
-def _run_alone(argv: list[Path | str], *, env: Mapping[str, str], time_limit: float) -> int:
+def _run_alone(argv: list[str], *, env: Mapping[str, str], time_limit: float) -> int:
     """Run a program that must inherit neither our stdio nor our terminal's Ctrl-C."""
     return subprocess.run(
         argv,
@@ -142,8 +154,29 @@ def find() -> Wine | None:
     server = _first(DEBIAN_SERVER, "wineserver64", "wineserver")
     if loader is None or server is None:
         return None
-    version = run_quietly([loader, "--version"], what="asking Wine for its version")
-    return Wine(loader, server, version.strip())
+    return _asked_for_version(Wine(loader, server, ""))
+
+
+def find_in(root: lab_root.Root) -> Wine:
+    """Return the Wine that is installed in a root; it has a prefix of its own."""
+    prefix = FOLDER / f"prefix-{lab_root.WINE_MAJOR}"
+    return _asked_for_version(Wine(DEBIAN_LOADER, DEBIAN_SERVER, "", prefix, root))
+
+
+def all_made() -> list[Wine]:
+    """Return each Wine that has a prefix here."""
+    root = lab_root.made()
+    found = [find(), find_in(root) if root else None]
+    return [wine for wine in found if wine and wine.prefix.exists()]
+
+
+def _asked_for_version(wine: Wine) -> Wine:
+    version = run_quietly(
+        [*wine.command(wine.loader), "--version"],
+        what="asking Wine for its version",
+        env=wine.environment(tls13=False),
+    )
+    return replace(wine, version=version.strip())
 
 
 def _first(installed: Path, *names: str) -> Path | None:
@@ -153,9 +186,14 @@ def _first(installed: Path, *names: str) -> Path | None:
     return Path(found) if found else None
 
 
-def install() -> Wine:
-    """Return Wine, after installing it with apt where that is possible and needed."""
+def install(*, oldest_major: int = OLDEST_MAJOR) -> Wine:
+    """Return Wine, after installing it where that is possible and needed.
+
+    A newer one than what apt may bring goes into a root of its own.
+    """
     wine = find()
+    if oldest_major > OLDEST_MAJOR and (wine is None or wine.major < oldest_major):
+        return find_in(lab_root.ensure(oldest_wine=oldest_major))
     if wine is None:
         lab_apt.install(APT_PACKAGES, what=f"Wine {OLDEST_MAJOR} or newer")
         wine = find()
