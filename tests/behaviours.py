@@ -44,6 +44,11 @@ def leave(conversation: TLSConversation) -> None:
     """Go straight to the ending."""
 
 
+def leave_when_spoken_to(conversation: TLSConversation) -> None:
+    """Take what comes at once, then go to the ending: the client's handshake is done by then."""
+    conversation.read()
+
+
 def after(gate: threading.Event, behaviour: Behaviour) -> Behaviour:
     """Do nothing, not even read, until `gate` is set; then behave."""
 
@@ -61,8 +66,10 @@ def exchange(data: bytes) -> Behaviour:
     def send_and_take(conversation: TLSConversation) -> None:
         writer = threading.Thread(target=_write_all, args=(conversation, data), daemon=True)
         writer.start()
-        sink(conversation)
-        writer.join(TIME_LIMIT_S)
+        try:
+            sink(conversation)
+        finally:  # the socket is closed next, whatever has ended us
+            writer.join(TIME_LIMIT_S)
 
     return send_and_take
 

@@ -18,6 +18,7 @@ from behaviours import (
     echo_plaintext_after_close_notify,
     exchange,
     leave,
+    leave_when_spoken_to,
     sink,
     update_keys_and_echo,
 )
@@ -148,7 +149,7 @@ def test_split_position_ends_a_segment(tls_server: StartTLS) -> None:
     assert 7 == len(first)
 
 
-@pytest.mark.skipif(is_wine(), reason="Wine 8: select() takes the error off the socket")
+@pytest.mark.skipif(is_wine(), reason="Wine: select() takes the error off the socket")
 def test_reset_comes_after_so_many_bytes(tls_server: StartTLS) -> None:
     server = tls_server(reset_after=10)
 
@@ -192,10 +193,11 @@ def test_stalled_server_lets_the_client_wait(tls_server: StartTLS, stage: Stage)
 def test_endings(
     tls_server: StartTLS, ending: Ending, expected: bytes | type[BaseException]
 ) -> None:
-    server = tls_server(ending=ending, serve=leave)
+    server = tls_server(ending=ending, serve=leave_when_spoken_to)
 
     with connect(server) as client:
         client.settimeout(0.5)
+        client.sendall(b"go on")
 
         assert expected == outcome(lambda: client.recv(100))
 

@@ -37,7 +37,7 @@ GOOD = [  # certificate, host
         marks=pytest.mark.xfail(
             is_wine(),
             strict=True,
-            reason="Wine 8: asks for the very usage; Windows takes anyExtendedKeyUsage for it",
+            reason="Wine 8, 10: ask for the very usage; Windows takes anyExtendedKeyUsage for it",
         ),
     ),
     ("wildcard", "mail.server.test"),
@@ -179,8 +179,8 @@ def test_one_of_several_trust_anchors_suffices(
 @pytest.mark.xfail(
     is_wine(),
     strict=True,
-    reason="Wine 8: knows no dwExclusiveFlags of the chain engine; Windows 8 and later accept the "
-    "chain with CERT_CHAIN_EXCLUSIVE_ENABLE_CA_FLAG",
+    reason="Wine 8, 10: know no dwExclusiveFlags of the chain engine; Windows 8 and later accept "
+    "the chain with CERT_CHAIN_EXCLUSIVE_ENABLE_CA_FLAG",
 )
 def test_intermediate_may_be_a_trust_anchor(
     tls_server: StartTLS, connect: Connector, certificates: Certificates

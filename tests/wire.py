@@ -219,15 +219,24 @@ def _flipped(data: bytes, position: int | None, start: int) -> bytes:
     return bytes(wrong)
 
 
+def is_wine(*, before: int | None = None) -> bool:
+    """Tell whether this Windows is Wine, and of a version before that number where one is given."""
+    return 0 < wine_major() and (before is None or wine_major() < before)
+
+
 if sys.platform == "win32":
     import ctypes
 
     _FIONREAD = 0x4004667F
     _ws2_32 = ctypes.WinDLL("ws2_32")
 
-    def is_wine() -> bool:
-        """Tell whether this Windows is Wine."""
-        return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+    def wine_major() -> int:
+        """Return the first number of Wine's version; 0 when this is not Wine."""
+        ntdll = ctypes.WinDLL("ntdll")
+        if not hasattr(ntdll, "wine_get_version"):
+            return 0
+        ntdll.wine_get_version.restype = ctypes.c_char_p
+        return int(ntdll.wine_get_version().partition(b".")[0])
 
     def _unread_bytes(sock: socket.socket) -> int:
         """Ask for the number: peek and select err while another thread is in recv (Wine 8)."""
@@ -241,9 +250,9 @@ else:
     import fcntl
     import termios
 
-    def is_wine() -> bool:
-        """Tell whether this Windows is Wine."""
-        return False
+    def wine_major() -> int:
+        """Return the first number of Wine's version; 0 when this is not Wine."""
+        return 0
 
     def _unread_bytes(sock: socket.socket) -> int:
         return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
