@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from behaviours import after, exchange, sink
+from behaviours import after, exchange, leave, sink
 from certs import HOST
 from clients import CLIENT_LIMIT_S, Connector, read_exactly, stream
 from conversation import Ending, Stage
@@ -64,7 +64,7 @@ def test_64_mib_both_ways_at_once_arrive_unchanged(
 
 
 def test_close_wakes_a_waiting_recv(tls_server: StartTLS, connect: Connector) -> None:
-    server = tls_server()
+    server = tls_server(serve=leave, ending=Ending.SILENCE)  # b"" otherwise, when it is quick
     client = connect(server, timeout=None)
 
     with in_thread(lambda: client.recv(10)) as reader:
