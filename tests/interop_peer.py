@@ -1,0 +1,138 @@
+"""The end of a conversation that runs in the Windows Python; the host's tests start it.
+
+    python interop_peer.py '{"do": "echo", "port": 4433, "anchor": "Z:\\...\\anchor.pem"}'
+
+It tells what it saw in lines of JSON on stdout, each an object with "event". `do` is the name of a
+function below, the rest of the job are its arguments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+import threading
+from ctypes import wintypes
+from typing import Any
+
+from traffic import Stream
+
+import schannel_ffi
+
+HOST = "server.test"  # as in certs.py, which needs packages
+LIMIT_S = 60.0
+MEMORY_REPORTS = 16
+
+
+def tell(event: str, **facts: Any) -> None:
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+def tell_failure(error: BaseException) -> None:
+    symbol, alert = getattr(error, "symbol", None), getattr(error, "alert", None)
+    tell("failed", kind=type(error).__name__, text=str(error), symbol=symbol, alert=alert)
+
+
+def connect(port: int, anchor: str) -> schannel_ffi.TLSSocket:
+    trust = schannel_ffi.TrustStore.from_pem(anchor)
+    return schannel_ffi.connect(
+        ("127.0.0.1", port),
+        config=schannel_ffi.TLSConfig(trust=trust),
+        server_hostname=HOST,
+        timeout=LIMIT_S,
+    )
+
+
+def echo(port: int, anchor: str) -> None:
+    """Send back what comes, in capitals; after "bye" end TLS, and wait for the other side's end."""
+    with connect(port, anchor) as tls:
+        tell("open", version=tls.version())
+        while data := tls.recv(65536):
+            tls.sendall(data.upper())
+            if data.endswith(b"bye\n"):
+                tls.unwrap().close()
+                break
+    tell("closed")
+
+
+def single_bytes(port: int, anchor: str, size: int, seed_out: int, seed_in: int) -> None:
+    """Send a stream in records of one byte; take another as it comes."""
+    with connect(port, anchor) as tls:
+        for piece in Stream(seed_out).pieces(size):
+            for at in range(len(piece)):
+                tls.sendall(piece[at : at + 1])
+        expected = Stream(seed_in)
+        while expected.taken < size:
+            expected.compare(tls.recv(65536))
+        assert tls.recv(1) == b""
+    tell("closed")
+
+
+def exchange(port: int, anchor: str, size: int, seed_out: int, seed_in: int) -> None:
+    """Send and receive at once, in random sizes; tell the memory as it goes on."""
+    expected = Stream(seed_in)
+    failures: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            for piece in Stream(seed_out).pieces(size):
+                tls.sendall(piece)
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
+            tls.close()
+
+    with connect(port, anchor) as tls:
+        sender = threading.Thread(target=send)
+        sender.start()
+        for part in range(1, MEMORY_REPORTS + 1):
+            while expected.taken < size * part // MEMORY_REPORTS:
+                data = tls.recv(expected.random_size())
+                assert data, f"the stream ended after {expected.taken} bytes"
+                expected.compare(data)
+            tell("memory", received=expected.taken, **memory())
+        sender.join()
+        for failure in failures:
+            raise failure
+    tell("closed")
+
+
+class _Counters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS_EX of psapi.h."""
+
+    _fields_ = [
+        ("cb", wintypes.DWORD),
+        ("page_fault_count", wintypes.DWORD),
+        ("peak_working_set", ctypes.c_size_t),
+        ("working_set", ctypes.c_size_t),
+        ("quota_peak_paged", ctypes.c_size_t),
+        ("quota_paged", ctypes.c_size_t),
+        ("quota_peak_non_paged", ctypes.c_size_t),
+        ("quota_non_paged", ctypes.c_size_t),
+        ("pagefile", ctypes.c_size_t),
+        ("peak_pagefile", ctypes.c_size_t),
+        ("private", ctypes.c_size_t),
+    ]
+
+
+def memory() -> dict[str, int]:
+    """Return working set and private bytes of this process."""
+    counters = _Counters(cb=ctypes.sizeof(_Counters))
+    get = ctypes.CDLL("psapi").GetProcessMemoryInfo  # on 64 bit there is one calling convention
+    get.argtypes = [wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD]
+    this_process = wintypes.HANDLE(-1)
+    assert get(this_process, ctypes.byref(counters), counters.cb)
+    return {"working_set": counters.working_set, "private": counters.private}
+
+
+def main() -> int:
+    job = json.loads(sys.argv[1])
+    try:
+        globals()[job.pop("do")](**job)
+    except Exception as error:  # noqa: BLE001 - the host judges it
+        tell_failure(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
