@@ -353,11 +353,15 @@ schan_result schan__key_bind(const schan__key *key, PCCERT_CONTEXT certificate,
 {
     const schan__key_ways *ways = schan__key_ways_of(key->library);
     wchar_t name[SCHAN__KEY_NAME_SIZE] = {0};
+    wchar_t provider[SCHAN__KEY_NAME_SIZE] = {0}; /* Windows' struct is not const */
     CRYPT_KEY_PROV_INFO place = {0};
 
     memcpy(name, key->name, sizeof(name));
+    for (size_t i = 0; i + 1 < SCHAN__KEY_NAME_SIZE && ways->provider[i] != 0; i++) {
+        provider[i] = ways->provider[i];
+    }
     place.pwszContainerName = name;
-    place.pwszProvName = ways->provider;
+    place.pwszProvName = provider;
     place.dwProvType = ways->provider_type;
     place.dwKeySpec = ways->key_spec;
     place.dwFlags = key->is_machine ? CRYPT_MACHINE_KEYSET : 0U;

@@ -17,7 +17,7 @@ enum {
     capi_private_key = 0x32415352, /* "RSA2" */
 };
 
-static wchar_t provider_name[] = MS_ENH_RSA_AES_PROV_W;
+static const wchar_t provider_name[] = MS_ENH_RSA_AES_PROV_W;
 
 static schan_result fail_last(schan_error *err, const char *call)
 {

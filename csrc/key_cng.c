@@ -11,7 +11,7 @@
  */
 #include "schan_internal.h"
 
-static wchar_t provider_name[] = MS_KEY_STORAGE_PROVIDER;
+static const wchar_t provider_name[] = MS_KEY_STORAGE_PROVIDER;
 
 static DWORD key_flags(bool is_machine)
 {

@@ -161,7 +161,7 @@ typedef struct {
     /* Takes the private key out of a certificate whose key is not on disk. */
     schan_result (*export)(schan_library *library, PCCERT_CONTEXT certificate,
                            schan__key_type *type, schan__buffer *out, schan_error *err);
-    wchar_t *provider; /* of CRYPT_KEY_PROV_INFO, as are the other two */
+    const wchar_t *provider; /* of CRYPT_KEY_PROV_INFO, as are the other two */
     DWORD provider_type;
     DWORD key_spec;
     DWORD pfx_flags;           /* for PFXImportCertStore */

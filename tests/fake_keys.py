@@ -28,6 +28,7 @@ NTE_BAD_KEYSET, NTE_PERM, NTE_NO_MORE_ITEMS, NTE_FAIL = (
 )
 NTE_NOT_SUPPORTED = 0x80090029
 ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS = 2, 234, 259
+KEY_STORAGE = "Microsoft Software Key Storage Provider"
 LOCAL_MACHINE, REG_SZ = 0x80000002, 1
 CLIENT_AUTH, SERVER_AUTH, ANY_USAGE = "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.1", "2.5.29.37.0"
 NCRYPT_KEY_SPEC = 0xFFFFFFFF
@@ -264,6 +265,8 @@ class FakeKeys(FakeSystem):
         place = self._own("KEY_PROV_INFO *", data)
         found = self._certificate_of(certificate)
         found.properties[which] = (ffi.string(place.container), place.flags)
+        if (ffi.string(place.provider), place.type, place.spec) != (KEY_STORAGE, 0, 0):
+            self.misuses.append("the certificate looks for its key in another provider")
         found.key = ffi.string(place.container)
         return 1
 
