@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import ssl
 import sys
@@ -92,6 +93,19 @@ def test_server_sees_its_clients_certificate(
         assert b"" == client.recv(1)
 
     assert [certificates.client_rsa.leaf_der] == [chain[0].der for chain in seen]
+
+
+def test_client_that_only_listens_finishes_its_handshake(
+    accept: Accept, configs: Configs, certificates: Certificates
+) -> None:
+    server = accept(lambda tls: tls.sendall(b"220 ready"), client_authentication=REQUIRED)
+    own = client_certificate(certificates.client_rsa)
+
+    with connect(server.address, configs.client(client_certificate=own)) as client:
+        readable, _, _ = select.select([client.fileno()], [], [], 10.0)  # B85: asks nothing of us
+        assert [client.fileno()] == readable
+        assert server.outcome() is None
+        assert b"220 ready" == read_exactly(client, 9)
 
 
 def test_client_without_the_certificate_is_refused(accept: Accept, configs: Configs) -> None:
