@@ -181,7 +181,7 @@ def _run(
     from_nothing: bool = False,
 ) -> Outcome:
     FINDINGS.mkdir(parents=True, exist_ok=True)
-    with _unpacked("" if from_nothing else target) as corpus:
+    with unpacked("" if from_nothing else target) as corpus:
         command: list[str | Path] = [
             program,
             *limit,
@@ -221,7 +221,8 @@ def _shorten(output: str) -> str:
 
 
 @contextmanager
-def _unpacked(target: str) -> Iterator[Path]:
+def unpacked(target: str) -> Iterator[Path]:
+    """Yield a folder with the inputs of a target's corpus, gone at the end of the block."""
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{target}-") as name:
         packed = CORPUS / f"{target}.bin"
         data = zlib.decompress(packed.read_bytes()) if packed.exists() else b""
@@ -291,7 +292,7 @@ def coverage_report(targets: Sequence[str]) -> str:
         own = build.compile([native.NATIVE / f"fuzz_{target}.c"])
         program = build.link(folder / target, [*own, *objects], "-fsanitize=fuzzer")
         programs.append(program)
-        with _unpacked(target) as corpus:
+        with unpacked(target) as corpus:
             environment = {**os.environ, "LLVM_PROFILE_FILE": f"{folder}/{target}.profraw"}
             run_quietly([program, "-runs=0", corpus], what=f"running {target}", env=environment)
     merged = folder / "all.profdata"

@@ -92,8 +92,8 @@ class Parts:
 
 def _compile_and_link(headers: Sequence[Path]) -> None:
     glue = FOLDER_OF_BUILD / "_engine.c"
-    parts = _emit(glue)
-    flags = [*COMPILE, f"-I{_python_headers()}", *parts.flags()]
+    parts = emit(glue)
+    flags = [*COMPILE, f"-I{python_headers()}", *parts.flags()]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_compile, glue, flags, headers)]
         own_flags = [*flags, *OWN_WARNINGS]
@@ -108,7 +108,7 @@ def _compile_and_link(headers: Sequence[Path]) -> None:
 
 def build_program(source: str, program: Path) -> None:
     """Build a console program from one C file and all of the extension's own sources."""
-    parts = _emit(FOLDER_OF_BUILD / "_engine.c")
+    parts = emit(FOLDER_OF_BUILD / "_engine.c")
     names = [f"-l{library}" for library in parts.libraries]
     sources = [ROOT / name for name in (source, *parts.sources)]
     arguments: list[str | Path] = [
@@ -122,7 +122,8 @@ def build_program(source: str, program: Path) -> None:
     _zig_cc([*arguments, "-o", program], what=f"building {program.name}")
 
 
-def _emit(glue: Path) -> Parts:
+def emit(glue: Path) -> Parts:
+    """Write cffi's glue code; return what else belongs to the extension."""
     output = run_quietly(
         [lab_host.environment_python(), "-c", EMIT, BUILD_SCRIPT, glue],
         what="running csrc/build_ffi.py",
@@ -167,7 +168,7 @@ def _objects_folder() -> Path:
     return folder
 
 
-def _python_headers() -> Path:
+def python_headers() -> Path:
     """Return the host's Python headers with a pyconfig.h that describes Windows.
 
     They must be a copy: Python.h includes the pyconfig.h of its own folder.

@@ -93,7 +93,7 @@ def stand_ins() -> list[Path]:
 
 
 def _is_program(path: Path) -> bool:
-    return path.name.startswith(("unit", "fuzz_", "layout"))
+    return path.name.startswith(("unit", "fuzz_", "layout", "replay"))
 
 
 def write_constants() -> Path:
