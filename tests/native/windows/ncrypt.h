@@ -46,6 +46,9 @@ LONG NCryptOpenStorageProvider(NCRYPT_PROV_HANDLE *provider, LPCWSTR name, DWORD
 LONG NCryptImportKey(NCRYPT_PROV_HANDLE provider, NCRYPT_KEY_HANDLE import,
                      LPCWSTR type, NCryptBufferDesc *parameters, NCRYPT_KEY_HANDLE *key,
                      PBYTE data, DWORD size, DWORD flags);
+LONG NCryptExportKey(NCRYPT_KEY_HANDLE key, NCRYPT_KEY_HANDLE wrapping, LPCWSTR type,
+                     NCryptBufferDesc *parameters, PBYTE data, DWORD size,
+                     DWORD *needed, DWORD flags);
 LONG NCryptOpenKey(NCRYPT_PROV_HANDLE provider, NCRYPT_KEY_HANDLE *key, LPCWSTR name,
                    DWORD key_spec, DWORD flags);
 LONG NCryptEnumKeys(NCRYPT_PROV_HANDLE provider, LPCWSTR scope, NCryptKeyName **name,

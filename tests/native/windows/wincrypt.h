@@ -390,7 +390,41 @@ typedef struct {
 #define CRYPT_OID_INFO_PUBKEY_SIGN_KEY_FLAG          0x80000000
 #define CRYPT_PUBKEY_ALG_OID_GROUP_ID                0x3
 
+#define CALG_RSA_SIGN   0x2400
+#define CALG_ECDSA      0x2203
+#define CALG_DH_SF      0xaa01
+#define CALG_DH_EPHEM   0xaa02
+#define CALG_ECDH       0xaa05
+#define CALG_ECDH_EPHEM 0xae06
+
+#define szOID_RSA_MD5RSA         "1.2.840.113549.1.1.4"
+#define szOID_RSA_SHA1RSA        "1.2.840.113549.1.1.5"
+#define szOID_RSA_SHA256RSA      "1.2.840.113549.1.1.11"
+#define szOID_RSA_SHA384RSA      "1.2.840.113549.1.1.12"
+#define szOID_RSA_SHA512RSA      "1.2.840.113549.1.1.13"
+#define szOID_RSA_SSA_PSS        "1.2.840.113549.1.1.10"
+#define szOID_OIWSEC_sha1RSASign "1.3.14.3.2.29"
+#define szOID_X957_SHA1DSA       "1.2.840.10040.4.3"
+#define szOID_ECDSA_SHA1         "1.2.840.10045.4.1"
+#define szOID_ECDSA_SHA256       "1.2.840.10045.4.3.2"
+#define szOID_ECDSA_SHA384       "1.2.840.10045.4.3.3"
+#define szOID_ECDSA_SHA512       "1.2.840.10045.4.3.4"
+#define MS_ENH_RSA_AES_PROV_W L"Microsoft Enhanced RSA and AES Cryptographic Provider"
+
 /* --------------------------------------------------------------- functions */
+
+#define CRYPT_FIRST         0x1
+#define CRYPT_NEXT          0x2
+#define PP_ENUMCONTAINERS   0x2
+#define PP_CONTAINER        0x6
+#define PP_UNIQUE_CONTAINER 0x24
+
+BOOL CryptGetProvParam(HCRYPTPROV provider, DWORD parameter, BYTE *data, DWORD *size,
+                       DWORD flags);
+BOOL CryptGenKey(HCRYPTPROV provider, ALG_ID algorithm, DWORD flags, HCRYPTKEY *key);
+BOOL CryptGetUserKey(HCRYPTPROV provider, DWORD key_spec, HCRYPTKEY *key);
+BOOL CryptExportKey(HCRYPTKEY key, HCRYPTKEY wrapping, DWORD type, DWORD flags,
+                    BYTE *data, DWORD *size);
 
 PCCERT_CONTEXT CertCreateCertificateContext(DWORD encoding, const BYTE *der,
                                             DWORD size);

@@ -170,6 +170,46 @@ BOOL CloseHandle(HANDLE object);
 BOOL GetProcessTimes(HANDLE process, FILETIME *created, FILETIME *ended,
                      FILETIME *kernel, FILETIME *user);
 
+/* ------------------------------------------------ registry, processes, tokens */
+
+typedef LONG LSTATUS;
+typedef struct stand_in_registry_key *HKEY;
+typedef DWORD REGSAM;
+
+#define HKEY_CURRENT_USER  ((HKEY)(ULONG_PTR)0x80000001)
+#define HKEY_LOCAL_MACHINE ((HKEY)(ULONG_PTR)0x80000002)
+#define KEY_READ           0x20019
+#define REG_SZ             1
+#define REG_DWORD          4
+
+LSTATUS RegOpenKeyExW(HKEY root, LPCWSTR key, DWORD options, REGSAM access,
+                      HKEY *opened);
+LSTATUS RegEnumValueW(HKEY key, DWORD index, LPWSTR name, DWORD *name_size,
+                      DWORD *reserved, DWORD *type, BYTE *data, DWORD *size);
+LSTATUS RegSetKeyValueW(HKEY root, LPCWSTR key, LPCWSTR name, DWORD type,
+                        const void *data, DWORD size);
+LSTATUS RegDeleteKeyValueW(HKEY root, LPCWSTR key, LPCWSTR name);
+LSTATUS RegCloseKey(HKEY key);
+BOOL OpenThreadToken(HANDLE thread, DWORD access, BOOL as_self, HANDLE *token);
+BOOL SetThreadToken(HANDLE *thread, HANDLE token);
+BOOL ImpersonateLoggedOnUser(HANDLE token);
+BOOL RevertToSelf(void);
+BOOL GetComputerNameW(LPWSTR name, DWORD *size);
+BOOL GetUserNameW(LPWSTR name, DWORD *size);
+
+#define MAX_PATH                          260
+#define KEY_QUERY_VALUE                   0x1
+#define KEY_SET_VALUE                     0x2
+#define MAX_COMPUTERNAME_LENGTH           15
+#define PROCESS_QUERY_LIMITED_INFORMATION 0x1000
+#define SYNCHRONIZE                       0x100000
+#define WAIT_OBJECT_0                     0
+#define TOKEN_DUPLICATE                   0x2
+#define TOKEN_IMPERSONATE                 0x4
+#define TOKEN_QUERY                       0x8
+#define LOAD_LIBRARY_SEARCH_SYSTEM32      0x800
+#define ERROR_TOO_MANY_NAMES              68
+
 /* --------------------------------------------------------------- constants */
 
 #define HRESULT_FROM_WIN32(code)                                                       \
@@ -327,6 +367,7 @@ BOOL GetProcessTimes(HANDLE process, FILETIME *created, FILETIME *ended,
 #define CRYPT_E_NOT_IN_REVOCATION_DATABASE ((HRESULT)0x80092014)
 #define CRYPT_E_INVALID_NUMERIC_STRING     ((HRESULT)0x80092020)
 #define CRYPT_E_SECURITY_SETTINGS          ((HRESULT)0x80092026)
+#define CRYPT_E_HASH_VALUE                 ((HRESULT)0x80091007)
 #define CRYPT_E_ASN1_ERROR                 ((HRESULT)0x80093100)
 #define CRYPT_E_ASN1_INTERNAL              ((HRESULT)0x80093101)
 #define CRYPT_E_ASN1_EOD                   ((HRESULT)0x80093102)

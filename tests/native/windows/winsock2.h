@@ -7,10 +7,18 @@
 typedef UINT_PTR SOCKET;
 typedef unsigned int u_int;
 typedef unsigned short u_short;
+typedef ULONG u_long;
 
 #define INVALID_SOCKET (~(SOCKET)0)
 #define SOCKET_ERROR   (-1)
 #define FD_SETSIZE     64
+#define SOL_SOCKET     0xffff
+#define SO_SNDBUF      0x1001
+#define SO_RCVBUF      0x1002
+#define SO_ERROR       0x1007
+#define TCP_NODELAY    0x1
+#define _IOR(group, number, type)                                                      \
+    (0x40000000 | (((DWORD)sizeof(type) & 0x7fU) << 16U) | ((group) << 8U) | (number))
 
 typedef struct fd_set {
     u_int fd_count;
@@ -36,6 +44,9 @@ int select(int unused, fd_set *readable, fd_set *writable, fd_set *failed,
            const struct timeval *timeout);
 int shutdown(SOCKET handle, int how);
 int closesocket(SOCKET handle);
+int setsockopt(SOCKET handle, int level, int option, const char *value, int size);
+int WSAIoctl(SOCKET handle, DWORD code, LPVOID given, DWORD given_size, LPVOID answer,
+             DWORD answer_size, DWORD *answered, void *overlapped, void *completion);
 int WSAGetLastError(void);
 void WSASetLastError(int error);
 
