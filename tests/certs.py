@@ -282,6 +282,11 @@ class Certificates:
     def weak_key(self) -> Identity:
         return self._odd(key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
 
+    @cached_property
+    def server_role(self) -> Identity:
+        """What our own servers present: RSA, as Wine takes it."""
+        return self._odd(key=new_rsa_key())
+
     # --- what a client presents --------------------------------------------------------------
 
     @cached_property
@@ -307,6 +312,10 @@ class Certificates:
     @cached_property
     def client_not_yet_valid(self) -> Identity:
         return self._client("a future mail client", not_before=_FAR_FUTURE)
+
+    @cached_property
+    def unknown_ca_client(self) -> Identity:
+        return self._client("a stranger", issuer=Issuer.from_trustme(self.other_ca))
 
     @cached_property
     def server_rsa_only(self) -> Identity:

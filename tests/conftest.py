@@ -25,6 +25,7 @@ from loopback import RawServer, TLSServer
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "schannel: needs Schannel, so Windows or Wine")
+    config.addinivalue_line("markers", "wine_10: needs Wine 10, which root alone may get made")
     config.addinivalue_line(
         "markers", "not_over_the_model(reason): not in the lanes that have a model of Schannel"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import socket
 import sys
 import threading
 from ctypes import wintypes
@@ -93,6 +94,30 @@ def exchange(port: int, anchor: str, size: int, seed_out: int, seed_in: int) -> 
         sender.join()
         for failure in failures:
             raise failure
+    tell("closed")
+
+
+def serve(identity: str, alpn: list[str], connections: int) -> None:
+    """Be a server that sends back what comes, in capitals; tell how each connection went."""
+    config = schannel_ffi.TLSConfig(
+        server_certificate=schannel_ffi.ServerCertificate.from_pem(identity, identity),
+        alpn_protocols=tuple(alpn),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tell("listening", port=listener.getsockname()[1])
+        for _ in range(connections):
+            sock, _ = listener.accept()
+            try:
+                _serve_one(sock, config)
+            except schannel_ffi.TLSError as error:
+                tell_failure(error)
+
+
+def _serve_one(sock: socket.socket, config: schannel_ffi.TLSConfig) -> None:
+    with schannel_ffi.wrap(sock, config=config, server_side=True, timeout=LIMIT_S) as tls:
+        tell("open", version=tls.version(), alpn=tls.selected_alpn_protocol())
+        while data := tls.recv(65536):
+            tls.sendall(data.upper())
     tell("closed")
 
 
