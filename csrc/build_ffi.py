@@ -49,7 +49,7 @@ SOURCES = [
         "verify",
     )
 ]
-LIBRARIES = ["secur32", "crypt32", "ncrypt", "bcrypt", "advapi32", "ws2_32"]
+LIBRARIES = ["secur32", "crypt32", "bcrypt", "ncrypt", "advapi32", "ws2_32"]
 INCLUDE_DIRS = ["csrc"]
 DEFINE_MACROS: list[tuple[str, str | None]] = []
 # B96: our DLLs come from System32 alone; for other compilers provider.c says it

@@ -163,6 +163,7 @@ static const schan_system windows_system = {
     .send = send,
     .select = windows_select,
     .WSAGetLastError = WSAGetLastError,
+    .getsockopt = getsockopt,
     .setsockopt = setsockopt,
     .WSAIoctl = windows_ioctl,
 };

@@ -154,6 +154,8 @@ struct schan_system {
     int(__stdcall *select)(int unused, fd_set *readable, fd_set *writable,
                            fd_set *failed, const struct timeval *timeout);
     int(__stdcall *WSAGetLastError)(void);
+    int(__stdcall *getsockopt)(SOCKET handle, int level, int name, char *value,
+                               int *size);
     int(__stdcall *setsockopt)(SOCKET handle, int level, int name, const char *value,
                                int size);
     /* without what only overlapped calls need */

@@ -20,6 +20,9 @@ static const uint32_t longest_slice_ms = 100;
 static const size_t largest_receive = (size_t)256 * 1024;
 static const uint64_t large_upload = (uint64_t)256 * 1024;
 static const ULONGLONG backlog_age_ms = 1000;
+/* What Windows' sockets have by themselves; and what Wine advises whatever the connection,
+ * whose own buffers are larger and stop growing when they are set. */
+static const ULONG usual_backlog = (ULONG)64 * 1024;
 static const ULONG largest_backlog = (ULONG)16 * 1024 * 1024;
 static const DWORD build_of_1709 = 16299;
 
@@ -35,7 +38,6 @@ struct schan_socket {
         receive_size; /* room offered to the next recv; grows while the peer fills it */
     uint64_t uploaded; /* since Windows was asked how much to have on the way */
     ULONGLONG asked_ms;
-    ULONG backlog; /* the SO_SNDBUF that was set; 0: the default */
 };
 
 typedef struct {
@@ -106,12 +108,14 @@ static int to_int(size_t size)
  * B92: with the default SO_SNDBUF one buffer leaves per round trip, which makes a long
  * upload over a distance slow. Windows knows how much this connection can have on the
  * way; it is asked in large uploads alone, once a second at most, and what it does not
- * know or does not take changes nothing.
+ * know or does not take changes nothing. The buffer of the socket never shrinks.
  */
 static void follow_backlog(schan_socket *self, size_t sent)
 {
     ULONG ideal = 0;
+    ULONG held = 0;
     DWORD answered = 0;
+    int size = (int)sizeof(held);
 
     self->uploaded += sent;
     if (self->uploaded < large_upload) {
@@ -125,8 +129,9 @@ static void follow_backlog(schan_socket *self, size_t sent)
     self->asked_ms = now_ms;
     if (self->system->WSAIoctl(self->handle, SIO_IDEAL_SEND_BACKLOG_QUERY, NULL, 0,
                                &ideal, sizeof(ideal), &answered) == 0 &&
-        ideal > self->backlog && ideal <= largest_backlog) {
-        self->backlog = ideal;
+        self->system->getsockopt(self->handle, SOL_SOCKET, SO_SNDBUF, (char *)&held,
+                                 &size) == 0 &&
+        ideal > held && ideal > usual_backlog && ideal <= largest_backlog) {
         (void)self->system->setsockopt(self->handle, SOL_SOCKET, SO_SNDBUF,
                                        (const char *)&ideal, (int)sizeof(ideal));
     }

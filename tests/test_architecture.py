@@ -197,7 +197,7 @@ DIRECT_CALL = re.compile(
     r"FreeCredentialsHandle|InitializeSecurityContext[AW]?|AcceptSecurityContext|"
     r"DeleteSecurityContext|ApplyControlToken|QueryContextAttributes[AW]?|FreeContextBuffer|"
     r"EncryptMessage|DecryptMessage|SetContextAttributes[AW]?|recv|send|select|connect|socket|"
-    r"ioctlsocket|closesocket|getaddrinfo|setsockopt)\s*\("
+    r"ioctlsocket|closesocket|getaddrinfo|[gs]etsockopt)\s*\("
 )
 C_SOURCES = {path.stem: path for path in sorted(CSRC.glob("*.c"))}
 C_FILES = sorted([*CSRC.glob("*.c"), *CSRC.glob("*.h")])

@@ -215,7 +215,7 @@ REASON_ALERTS = [  # schan_reason, alert (RFC 8446, 6.2); 45
     pytest.param(12, 42, id="distrusted"),
     pytest.param(13, 42, id="weak"),
     pytest.param(14, 42, id="no_certificate"),
-    pytest.param(15, 42, id="timed_out"),
+    pytest.param(15, 46, id="timed_out"),
     pytest.param(16, 42, id="other"),
 ]
 

@@ -46,7 +46,9 @@ class DistantPeer(Winsock):
         self.takes_options = True
         self.asked = 0
         self.options: list[tuple[int, int, int]] = []
+        self.held: int | None = 64 * KIB  # None: it does not tell
         system.replace("WSAIoctl", self._ioctl)
+        system.replace("getsockopt", self._getsockopt)
         system.replace("setsockopt", self._setsockopt)
 
     def _ioctl(self, _handle: int, code: int, *rest: Any) -> int:
@@ -59,9 +61,17 @@ class DistantPeer(Winsock):
         answered[0] = 4
         return 0
 
+    def _getsockopt(self, _handle: int, level: int, name: int, value: Any, size: Any) -> int:
+        assert (SOL_SOCKET, SO_SNDBUF, 4) == (level, name, size[0])
+        if self.held is None:
+            return self._fail(10042)  # WSAENOPROTOOPT
+        self._ffi.buffer(value, 4)[:] = struct.pack("<I", self.held)
+        return 0
+
     def _setsockopt(self, _handle: int, level: int, name: int, value: Any, size: int) -> int:
         [number] = struct.unpack("<I", self._ffi.buffer(value, size))
         self.options.append((level, name, number))
+        self.held = number if self.takes_options else self.held
         return 0 if self.takes_options else self._fail(10022)  # WSAEINVAL
 
 
@@ -136,16 +146,31 @@ def test_buffer_of_the_socket_only_grows(upload: Upload, second: int, options: l
 @needs_schannel
 @pytest.mark.parametrize(
     ("ideal", "takes_options", "options"),
-    [(None, True, 0), (0, True, 0), (0xFFFFFFFF, True, 0), (2 * MIB, False, 1)],
-    ids=["not_supported", "zero", "absurd", "option_refused"],
+    [
+        (None, True, 0),
+        (0, True, 0),
+        (64 * KIB, True, 0),
+        (0xFFFFFFFF, True, 0),
+        (2 * MIB, False, 1),
+    ],
+    ids=["not_supported", "zero", "wines", "absurd", "option_refused"],
 )
 def test_advice_that_is_not_to_be_had_changes_nothing(
     upload: Upload, ideal: int | None, *, takes_options: bool, options: int
 ) -> None:
-    upload.peer.ideal, upload.peer.takes_options = ideal, takes_options
+    upload.peer.ideal, upload.peer.takes_options, upload.peer.held = ideal, takes_options, 8 * KIB
 
     assert ("OK", 300 * KIB) == upload.upload(300 * KIB)
     assert options == len(upload.peer.options)
+
+
+@needs_schannel
+@pytest.mark.parametrize("held", [8 * MIB, 2 * MIB, None], ids=["more", "as_much", "untold"])
+def test_buffer_that_is_large_enough_stays(upload: Upload, held: int | None) -> None:
+    upload.peer.held = held
+
+    assert ("OK", 300 * KIB) == upload.upload(300 * KIB)
+    assert [] == upload.peer.options
 
 
 # ---------------------------------------------------------------- connecting to this machine (90)

@@ -44,6 +44,7 @@ int select(int unused, fd_set *readable, fd_set *writable, fd_set *failed,
            const struct timeval *timeout);
 int shutdown(SOCKET handle, int how);
 int closesocket(SOCKET handle);
+int getsockopt(SOCKET handle, int level, int option, char *value, int *size);
 int setsockopt(SOCKET handle, int level, int option, const char *value, int size);
 int WSAIoctl(SOCKET handle, DWORD code, LPVOID given, DWORD given_size, LPVOID answer,
              DWORD answer_size, DWORD *answered, void *overlapped, void *completion);
