@@ -36,7 +36,7 @@ from schannel_ffi import (
 )
 
 pytest_plugins = ["server_fixtures"]
-pytestmark = pytest.mark.schannel
+pytestmark = [pytest.mark.schannel, pytest.mark.usefixtures("asks_clients")]
 
 REQUIRED = {"client_authentication": ClientAuthentication.REQUIRED}
 OPTIONAL = {"client_authentication": ClientAuthentication.OPTIONAL}

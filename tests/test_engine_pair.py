@@ -86,6 +86,7 @@ def test_client_refuses_the_wrong_server_and_sends_nothing(
 ASKING = [ClientAuthentication.OPTIONAL, ClientAuthentication.REQUIRED]
 
 
+@pytest.mark.usefixtures("asks_clients")
 @pytest.mark.parametrize("asking", ASKING, ids=lambda each: each.value)
 def test_server_sees_who_its_client_is(
     new_pair: NewPair, certificates: Certificates, asking: ClientAuthentication
@@ -127,6 +128,7 @@ def test_client_is_not_asked_unless_that_is_wanted(
     assert () == pair.server.peer_certificates
 
 
+@pytest.mark.usefixtures("asks_clients")
 def test_server_refuses_a_client_of_a_stranger(
     new_pair: NewPair, certificates: Certificates
 ) -> None:
@@ -142,6 +144,7 @@ def test_server_refuses_a_client_of_a_stranger(
     assert caught.value.reason.name in {"UNKNOWN_CA", "INCOMPLETE_CHAIN"}
 
 
+@pytest.mark.usefixtures("asks_clients")
 def test_server_refuses_a_certificate_that_is_for_servers(
     new_pair: NewPair, certificates: Certificates
 ) -> None:

@@ -82,6 +82,7 @@ def test_server_answers_another_client(
     assert server.outcome() is None
 
 
+@pytest.mark.usefixtures("asks_clients")
 def test_server_sees_its_clients_certificate(
     accept: Accept, configs: Configs, certificates: Certificates
 ) -> None:
@@ -95,6 +96,7 @@ def test_server_sees_its_clients_certificate(
     assert [certificates.client_rsa.leaf_der] == [chain[0].der for chain in seen]
 
 
+@pytest.mark.usefixtures("asks_clients")
 def test_client_that_only_listens_finishes_its_handshake(
     accept: Accept, configs: Configs, certificates: Certificates
 ) -> None:
@@ -120,6 +122,7 @@ def test_client_without_the_certificate_is_refused(accept: Accept, configs: Conf
     assert isinstance(server.outcome(), CertificateError)
 
 
+@pytest.mark.usefixtures("asks_clients")
 def test_client_learns_that_its_certificate_was_refused(
     accept: Accept, certificates: Certificates, tls_version: ssl.TLSVersion
 ) -> None:
