@@ -16,7 +16,6 @@ import pytest
 from certs import HOST, Certificates
 from clients import read_exactly
 from engine_pair import EnginePair
-from memory_peer import MemoryPeer, Wire
 from own_server import Accept, Configs, NewPair, client_certificate
 from waits import PATIENCE_S, in_thread, interrupted
 
@@ -264,38 +263,6 @@ def test_identity_is_not_shown_to_a_server_that_is_refused(
     assert certificates.client_rsa.leaf_der not in last_words
     if tls_version is ssl.TLSVersion.TLSv1_3:  # before, it leaves ahead of the server's Finished
         assert (b"", EngineState.HANDSHAKE) == (last_words, pair.server.state)  # B85
-
-
-@pytest.mark.parametrize("anchor", ["ca", "other_ca"])
-def test_peer_that_knows_the_authority_takes_the_identity(
-    certificates: Certificates, tls_version: ssl.TLSVersion, chosen: ClientCertificate, anchor: str
-) -> None:
-    authority = getattr(certificates, anchor).cert_pem.bytes()
-    trust = schannel_ffi.TrustStore.from_pem(certificates.good.anchor_pem)
-    config = TLSConfig(trust=trust, client_certificate=chosen)
-    peer = MemoryPeer(certificates.good, tls_version, client_anchor=authority)
-
-    with TLSEngine(config, server_hostname=HOST) as engine:
-        wire = Wire(engine, peer)
-        if anchor == "ca":
-            wire.shake_hands()
-            assert certificates.client_rsa.leaf_der == peer.tls.getpeercert(binary_form=True)
-        else:
-            with pytest.raises(TLSError, match="certificate") as caught:  # B48: in words
-                read_after_handshake(wire)
-            assert "SEC_E_OK" not in str(caught.value)
-
-
-def read_after_handshake(wire: Wire) -> None:
-    """Go on until the engine has read what a peer that refused it says."""
-    for _ in range(20):
-        want = wire.engine.handshake()
-        if want is Want.VERIFY:
-            wire.engine.verify()
-        wire.to_peer()
-        wire.to_engine()
-        if want is Want.NOTHING:
-            wire.engine.read()
 
 
 # --- sockets ------------------------------------------------------------------------------------

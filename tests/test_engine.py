@@ -19,6 +19,7 @@ from memory_peer import MemoryPeer, Wire, pieces_of
 import schannel_ffi
 from schannel_ffi import (
     CertificateError,
+    ClientCertificate,
     EngineState,
     HandshakeError,
     SocketClosed,
@@ -228,6 +229,28 @@ def test_verified_engine_is_not_verified_again(wire: Wire) -> None:
 def test_verification_before_the_handshake_is_a_misuse(new_wire: NewWire) -> None:
     with pytest.raises(TLSError, match="does not allow"):
         new_wire().engine.verify()
+
+
+@pytest.mark.parametrize("anchor", ["ca", "other_ca"])
+def test_peer_that_knows_the_authority_takes_the_identity(
+    certificates: Certificates, tls_version: ssl.TLSVersion, anchor: str
+) -> None:
+    own = certificates.client_rsa
+    chosen = ClientCertificate.from_pem(own.chain_pem, own.key_pem)
+    authority = getattr(certificates, anchor).cert_pem.bytes()
+    trust = TrustStore.from_pem(certificates.good.anchor_pem)
+    config = TLSConfig(trust=trust, client_certificate=chosen)
+    peer = MemoryPeer(certificates.good, tls_version, client_anchor=authority)
+
+    with TLSEngine(config, server_hostname=HOST) as engine:
+        wire = Wire(engine, peer)
+        if anchor == "ca":
+            wire.shake_hands()
+            assert own.leaf_der == peer.tls.getpeercert(binary_form=True)
+        else:
+            with pytest.raises(TLSError, match="certificate") as caught:  # B48: in words
+                read_after_handshake(wire)
+            assert "SEC_E_OK" not in str(caught.value)
 
 
 # --- application data ---------------------------------------------------------------------------
@@ -489,3 +512,15 @@ def read_all(engine: TLSEngine) -> bytes:
 def feed_in_pieces(engine: TLSEngine, data: bytes, size: int) -> None:
     for piece in pieces_of(data, size):
         engine.feed(piece)
+
+
+def read_after_handshake(wire: Wire) -> None:
+    """Go on until the engine has read what a peer that refused it says."""
+    for _ in range(20):
+        want = wire.engine.handshake()
+        if want is Want.VERIFY:
+            wire.engine.verify()
+        wire.to_peer()
+        wire.to_engine()
+        if want is Want.NOTHING:
+            wire.engine.read()
