@@ -78,14 +78,20 @@ CAN_FAIL_TOO: Final = {"CertSetCertificateContextProperty", "CryptExportKey"}
 
 
 class CountingSystem:
-    """The table (`address`) and its counts."""
+    """The table (`address`) and its counts.
+
+    Attributes:
+        acquired, released: how many of each kind until now.
+        steps: the calls that can fail, in order.
+    """
 
     def __init__(self) -> None:
         self.engine_ffi, self.table = _lib.system_table_default()
         self.address = int(self.engine_ffi.cast("uintptr_t", self.table))
         self.steps: list[str] = []
         self.fail_at = 0
-        self._counts: Counter[str] = Counter()
+        self.acquired: Counter[str] = Counter()
+        self.released: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._kernel32 = ffi.dlopen("kernel32.dll")
         self._kept = [
@@ -95,7 +101,9 @@ class CountingSystem:
     def alive(self) -> dict[str, int]:
         """Return what was acquired and not released; negative: released more often."""
         with self._lock:
-            return {kind: count for kind, count in self._counts.items() if count}
+            left = Counter(self.acquired)
+            left.subtract(self.released)
+        return {kind: count for kind, count in left.items() if count}
 
     def _absent(self) -> set[str]:
         return {name for name in RELEASES if not hasattr(self.table, name)}
@@ -134,9 +142,9 @@ class CountingSystem:
         with self._lock:
             if name in RELEASES:
                 kind, index = RELEASES[name]
-                self._counts[kind] -= bool(arguments[index])
+                self.released[kind] += bool(arguments[index])
             if name in ACQUIRES and self._is_acquired(name, arguments, result):
-                self._counts[ACQUIRES[name].kind] += 1
+                self.acquired[ACQUIRES[name].kind] += 1
 
     def _is_acquired(self, name: str, arguments: tuple[Any, ...], result: Any) -> bool:
         acquires = ACQUIRES[name]
