@@ -293,3 +293,44 @@ def test_every_source_is_built() -> None:
     assert listed
 
     assert sorted(C_SOURCES) == re.findall(r'"(\w+)"', listed[1])
+
+
+AIM_LINES, MOST_LINES = 25, 80
+LONG_FOR_A_REASON = {
+    "schan__record_encrypt": "fills four buffers for one call; apart they would need one name each",
+    "schan__record_decrypt": "one call and what each status means for the record",
+    "take_decrypted": "what came out of one record, found in four buffers",
+    "schan_verification_new": "copies one by one what the job owns",
+    "judge_with": "fills the parameters of one call",
+    "schan__der_next": "the whole of a DER header, checked in its order",
+    "choose": "the certificates of a PFX, and why each is or is not the one",
+    "to_capi": "turns one key structure into another, number by number",
+    "import_key": "each step of making a key has an end of its own",
+    "make_alpn_offer": "checks a list and lays out one structure",
+    "schan_engine_new": "sets up one structure",
+    "receive": "the four ways in which a recv ends",
+    "wait_for_socket": "fills two sets for one call",
+    "run_until": "the loop of the driver, which is easier to check in one piece",
+}
+
+
+def function_lengths() -> Iterator[tuple[str, int]]:
+    """Yield each C function and the lines between its braces."""
+    for path in C_SOURCES.values():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        start = 0
+        for number, line in enumerate(lines):
+            if line == "{":
+                start = number
+            elif line == "}" and start:
+                head = " ".join(lines[max(0, start - 8) : start])
+                names = re.findall(r"(\w+)\((?=[^()]*(?:\([^()]*\)[^()]*)*\)[^()]*$)", head)
+                yield names[-1], number - start - 1
+                start = 0
+
+
+def test_long_c_functions_have_a_reason() -> None:
+    long = {name for name, lines in function_lengths() if lines > AIM_LINES}
+
+    assert set(LONG_FOR_A_REASON) == long
+    assert max(lines for _, lines in function_lengths()) <= MOST_LINES
