@@ -1,6 +1,5 @@
 /*
- * absent.c - functions of Windows that only schan_system_default() and InitSecurityInterface
- * lead to: the tests bring tables of their own, so being called is a bug
+ * absent.c - functions of Windows that only schan_system_default() leads to: the tests bring tables of their own, so being called is a bug
  *
  * No header of Windows is included: the names are all that the linker needs.
  */
@@ -69,7 +68,6 @@ ABSENT(GetCurrentThread)
 ABSENT(GetProcessTimes)
 ABSENT(GetUserNameW)
 ABSENT(ImpersonateLoggedOnUser)
-ABSENT(InitSecurityInterfaceW)
 ABSENT(LoadLibraryExW)
 ABSENT(NCryptDeleteKey)
 ABSENT(NCryptEnumKeys)

@@ -24,6 +24,8 @@ struct stand_in {
     const void *watched;         /* was this block zero when it was freed? */
     size_t watched_size;
     bool was_wiped;
+    const SecurityFunctionTableW *own_table; /* InitSecurityInterface; NULL: it fails */
+    const char *wine_version;                /* NULL: ntdll is not Wine's */
 };
 
 extern struct stand_in stand_in;

@@ -101,17 +101,29 @@ void WSASetLastError(int error)
     last_error = (DWORD)error;
 }
 
+static const char *wine_version(void)
+{
+    return stand_in.wine_version;
+}
+
 HMODULE GetModuleHandleW(LPCWSTR name)
 {
-    (void)name;
-    return NULL; /* neither Windows nor Wine */
+    return stand_in.wine_version != NULL && stand_in_wcscmp(name, L"ntdll.dll") == 0
+               ? (HMODULE)&stand_in
+               : NULL;
 }
 
 void (*GetProcAddress(HMODULE module, LPCSTR name))(void)
 {
-    (void)module;
-    (void)name;
-    return NULL;
+    if (module != (HMODULE)&stand_in || strcmp(name, "wine_get_version") != 0) {
+        return NULL;
+    }
+    return (void (*)(void))wine_version;
+}
+
+PSecurityFunctionTableW InitSecurityInterfaceW(void)
+{
+    return (PSecurityFunctionTableW)(uintptr_t)stand_in.own_table;
 }
 
 /* ------------------------------------------------------------------ memory */
