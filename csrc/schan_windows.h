@@ -15,6 +15,9 @@
 #define SECURITY_WIN32
 #define SCHANNEL_USE_BLACKLISTS          /* SCH_CREDENTIALS (B1) */
 #define CERT_CHAIN_PARA_HAS_EXTRA_FIELDS /* dwUrlRetrievalTimeout (B86) */
+#if defined(__clang__) && defined(_MSC_VER) && !defined(_CRT_USE_BUILTIN_OFFSETOF)
+#define _CRT_USE_BUILTIN_OFFSETOF /* NOLINT: the SDK's own is no constant to clang */
+#endif
 
 /* winsock2.h goes before windows.h, winternl.h (UNICODE_STRING) before schannel.h */
 #include <winsock2.h>
