@@ -81,7 +81,8 @@ static SECURITY_STATUS acquire(DWORD version)
 static SECURITY_STATUS initialize(provider_context *context, SecBuffer *input,
                                   SecBuffer *output, ULONG *flags)
 {
-    bool is_first = input == NULL && !context->is_shut_down;
+    bool is_first = !context->is_shut_down &&
+                    (input == NULL || (context->is_server && !context->is_done));
     uint8_t byte = choose_byte(input_of_chaos);
 
     if (byte >= 250) {
@@ -178,6 +179,66 @@ static void some_sizes(SecPkgContext_StreamSizes *sizes)
     sizes->cbMaximumMessage = maxima[choose_byte(input_of_chaos) / 80U];
 }
 
+static SECURITY_STATUS describe(provider_context *context,
+                                const SecPkgContext_KeyingMaterialInfo *wanted)
+{
+    (void)context;
+    (void)wanted;
+    return some_status(SEC_E_OK);
+}
+
+/* Sizes and offsets up to a few too many. */
+static void some_bindings(SecPkgContext_Bindings *bindings)
+{
+    uint8_t room[sizeof(SEC_CHANNEL_BINDINGS) + 64] = {0};
+    SEC_CHANNEL_BINDINGS header = {0};
+
+    header.dwApplicationDataOffset = (ULONG)choose(input_of_chaos, sizeof(room) + 4);
+    header.cbApplicationDataLength = (ULONG)choose(input_of_chaos, 70);
+    memset(room, choose_byte(input_of_chaos), sizeof(room));
+    memcpy(room, &header, sizeof(header));
+    if (choose(input_of_chaos, 2) == 0) {
+        memcpy(room + sizeof(header), "tls-unique:", 11);
+    } else {
+        memcpy(room + sizeof(header), "tls-server-end-point:", 21);
+    }
+    bindings->BindingsLength = (ULONG)choose(input_of_chaos, sizeof(room) + 1);
+    bindings->Bindings = provider_give(room, bindings->BindingsLength);
+}
+
+static void some_material(SecPkgContext_KeyingMaterial *material)
+{
+    uint8_t room[255] = {1};
+
+    material->cbKeyingMaterial = choose_byte(input_of_chaos);
+    material->pbKeyingMaterial = choose(input_of_chaos, 8) == 7
+                                     ? NULL
+                                     : provider_give(room, material->cbKeyingMaterial);
+}
+
+static void some_issuers(SecPkgContext_IssuerListInfoEx *issuers)
+{
+    static BYTE name[] = "issuer";
+    const CERT_NAME_BLOB list[] = {{6, name}, {0, NULL}, {1, name}};
+
+    issuers->cIssuers = (DWORD)choose(input_of_chaos, 4);
+    issuers->aIssuers = issuers->cIssuers == 0 && choose(input_of_chaos, 2) == 0
+                            ? NULL
+                            : provider_give(list, sizeof(list));
+}
+
+static void some_certificate(PCCERT_CONTEXT *certificate, SECURITY_STATUS status)
+{
+    static const char *const oids[] = {szOID_RSA_SHA256RSA, "1.2.840.113549.1.1.10",
+                                       "1.2.3", NULL};
+
+    *certificate = NULL;
+    if (status == SEC_E_OK && choose(input_of_chaos, 8) != 7) {
+        system_memory.signature = oids[choose(input_of_chaos, 4)];
+        *certificate = system_certificate("\x30\x00", 2);
+    }
+}
+
 static SECURITY_STATUS query(provider_context *context, ULONG attribute, void *value)
 {
     static const DWORD protocols[] = {SP_PROT_TLS1_3_CLIENT, SP_PROT_TLS1_2_CLIENT, 0,
@@ -205,9 +266,27 @@ static SECURITY_STATUS query(provider_context *context, ULONG attribute, void *v
         alpn->ProtocolIdSize = choose_byte(input_of_chaos);
         break;
     case SECPKG_ATTR_REMOTE_CERT_CONTEXT:
-        *(PCCERT_CONTEXT *)value = NULL;
-        if (status == SEC_E_OK && choose(input_of_chaos, 8) != 7) {
-            *(PCCERT_CONTEXT *)value = system_certificate("\x30\x00", 2);
+    case SECPKG_ATTR_REMOTE_CERT_CHAIN:
+    case SECPKG_ATTR_LOCAL_CERT_CONTEXT:
+        some_certificate(value, status);
+        break;
+    case SECPKG_ATTR_SESSION_INFO:
+        memset(value, choose_byte(input_of_chaos), sizeof(SecPkgContext_SessionInfo));
+        break;
+    case SECPKG_ATTR_UNIQUE_BINDINGS:
+    case SECPKG_ATTR_ENDPOINT_BINDINGS:
+        if (status == SEC_E_OK) {
+            some_bindings(value);
+        }
+        break;
+    case SECPKG_ATTR_KEYING_MATERIAL:
+        if (status == SEC_E_OK) {
+            some_material(value);
+        }
+        break;
+    case SECPKG_ATTR_ISSUER_LIST_EX:
+        if (status == SEC_E_OK) {
+            some_issuers(value);
         }
         break;
     default:
@@ -221,6 +300,7 @@ static const provider_mind mind = {
     .initialize = initialize,
     .control = control,
     .query = query,
+    .describe = describe,
     .encrypt = encrypt,
     .decrypt = decrypt,
 };

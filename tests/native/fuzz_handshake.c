@@ -1,6 +1,6 @@
 /*
- * fuzz_handshake.c - handshake tokens into a new connection: messages split and glued,
- * requests for a certificate, alerts, hostile bytes, verdicts
+ * fuzz_handshake.c - handshake tokens into a new connection of either role: messages split
+ * and glued, requests for a certificate, alerts, hostile bytes, verdicts
  */
 #include "session.h"
 

@@ -17,6 +17,7 @@ static choices input;
 static schan_library *library;
 static schan_credential *credential;
 static schan_trust *trust;
+static schan_identity *identity;
 static schan_engine *engines[slots];
 static schan_socket *sockets[slots]; /* the owner of the engine of that slot, or NULL */
 static schan_verification *jobs[slots];
@@ -33,7 +34,7 @@ static void must(bool is_true, const char *text)
 
 static void judged(schan_result result, const schan_error *err)
 {
-    must(result >= SCHAN_ERR_MISUSE && result <= SCHAN_CLOSED, "no result of ours");
+    must(result >= SCHAN_ERR_UNDEFINED && result <= SCHAN_CLOSED, "no result of ours");
     must(result >= 0 || err == NULL || err->result == result, "another error");
 }
 
@@ -83,6 +84,66 @@ static size_t slot(void)
     return choose(&input, slots);
 }
 
+/* A PFX, a key or the store of the system; or none. */
+static void remake_identity(void)
+{
+    static const system_item items[] = {
+        {"certificate", SYSTEM_KEY_IN_MEMORY, L"{1}", 0},
+        {"er", SYSTEM_KEY_NONE, NULL, 0},
+        {"on disk", SYSTEM_KEY_ON_DISK, L"{2}", 0}};
+    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11},
+                                       {(const uint8_t *)"er", choose(&input, 3)}};
+    const schan_span bytes = {(const uint8_t *)"bytes", 5};
+    const schan_identity_config wanted = {.is_server = (int)choose(&input, 2),
+                                          .machine_keys = (int)choose(&input, 2),
+                                          .ephemeral = (int)choose(&input, 2)};
+    const schan_search_config looked_for = {
+        .store = L"MY",
+        .thumbprint = {(const uint8_t *)"................................",
+                       choose(&input, 4) * 10},
+        .subject = choose(&input, 2) == 0 ? NULL : L"N=X",
+        .is_server = wanted.is_server};
+    schan_search *search = NULL;
+    schan_error err = {0};
+
+    schan_identity_free(identity);
+    identity = NULL;
+    system_memory.pfx.count = choose(&input, 3);
+    system_memory.stored.count = choose(&input, 4);
+    memcpy(system_memory.pfx.items, items, sizeof(items));
+    memcpy(system_memory.stored.items, items, sizeof(items));
+    system_memory.is_not_exportable = choose(&input, 2) == 1;
+    switch (choose(&input, 4)) {
+    case 0:
+        judged(schan_identity_from_pfx(&identity, library, bytes, NULL, &wanted, &err),
+               &err);
+        break;
+    case 1:
+        judged(schan_identity_from_key(&identity, library, certificates,
+                                       choose(&input, 3), 1 + (int)choose(&input, 3),
+                                       bytes, &wanted, &err),
+               &err);
+        break;
+    case 2:
+        judged(schan_search_new(&search, library, &looked_for, &err), &err);
+        if (search != NULL) {
+            (void)schan_search_candidate(search, choose(&input, 4));
+            judged(schan_identity_from_search(&identity, search,
+                                              schan_search_best(search), &err),
+                   &err);
+        }
+        schan_search_free(search);
+        break;
+    default:
+        schan_library_delete_keys(library);
+        break;
+    }
+    if (identity != NULL) {
+        must(schan_identity_certificate(identity).size > 0, "an identity of nobody");
+        (void)schan_identity_misses_intermediates(identity);
+    }
+}
+
 static void remake_credential(void)
 {
     schan_error err = {0};
@@ -90,8 +151,12 @@ static void remake_credential(void)
         .protocols = choose_byte(&input) & 15U,
         .check_revocation = (int)choose(&input, 2),
         .allow_weak_crypto = (int)choose(&input, 2),
+        .is_server = choose(&input, 4) == 3,
+        .identity = identity,
+        .disable_resumption = choose(&input, 4) == 3,
     };
 
+    system_memory.impersonates = choose(&input, 8) == 7;
     schan_credential_free(credential);
     judged(schan_credential_new(&credential, library, &wanted, &err), &err);
 }
@@ -133,6 +198,9 @@ static void remake_engine(void)
     config.alpn_protocols = choose_bytes(&input, choose(&input, 8), &size);
     config.alpn_size = size;
     config.server_name = size % 2 == 0 ? L"" : L"a.example";
+    config.renegotiation = (int)choose(&input, 2);
+    config.asks_for_credential = (int)choose(&input, 2);
+    config.client_authentication = (int)choose(&input, 4);
     drop(i);
     if (credential != NULL) {
         judged(schan_engine_new(&engines[i], credential, &config, &err), &err);
@@ -197,7 +265,7 @@ static void call_engine(void)
     if (engine == NULL) {
         return;
     }
-    switch (choose(&input, 14)) {
+    switch (choose(&input, 17)) {
     case 0:
     case 1:
         judged(schan_engine_handshake(engine, &err), &err);
@@ -239,10 +307,32 @@ static void call_engine(void)
     case 12:
         judged(schan_engine_info(engine, &info, &err), &err);
         break;
+    case 13:
+        judged(schan_engine_channel_binding(engine,
+                                            (schan_channel_binding)choose(&input, 5),
+                                            room, choose(&input, 70), &size, &err),
+               &err);
+        break;
+    case 14:
+        view = (schan_span){room, choose(&input, 4)};
+        judged(schan_engine_export(engine, choose(&input, 4) == 3 ? "" : "label", view,
+                                   room + 100, choose(&input, 250), &err),
+               &err);
+        break;
+    case 15:
+        (void)schan_engine_issuer(engine, choose_size(&input, SIZE_MAX));
+        judged(schan_engine_provide_credential(
+                   engine, choose(&input, 4) == 3 ? NULL : credential, &err),
+               &err);
+        break;
     default:
         (void)schan_engine_pending(engine);
         (void)schan_engine_left_over(engine);
         (void)schan_engine_peer_certificate(engine);
+        (void)schan_engine_sent_certificate(engine, choose(&input, 4));
+        (void)schan_engine_unsent(engine);
+        (void)schan_engine_peer_closed(engine);
+        (void)schan_engine_resumption_is_off(engine);
         break;
     }
 }
@@ -259,7 +349,16 @@ static void call_socket(void)
     if (self == NULL) {
         return;
     }
-    switch (choose(&input, 8)) {
+    switch (choose(&input, 10)) {
+    case 8:
+        judged(schan_socket_channel_binding(self,
+                                            (schan_channel_binding)choose(&input, 5),
+                                            room, size, &size, &err),
+               &err);
+        break;
+    case 9:
+        judged(schan_socket_export(self, "label", view, room, size, &err), &err);
+        break;
     case 0:
         judged(schan_socket_handshake(self, time_ms, &err), &err);
         break;
@@ -294,7 +393,7 @@ static void call_socket(void)
 static void (*const steps[])(void) = {
     call_engine, call_engine,       call_engine,  call_engine, call_socket,
     call_socket, remake_engine,     make_socket,  remake_job,  wait_for_job,
-    call_engine, remake_credential, remake_trust, call_engine,
+    call_engine, remake_credential, remake_trust, call_engine, remake_identity,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -306,6 +405,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     system_memory.wait = on_wait;
     must(schan_library_new(&library, chaos_begin(&input), system, NULL) == SCHAN_OK,
          "");
+    provider_may_be_asked = true;
+    system_memory.backlog = 100000;
     remake_credential();
     remake_engine();
     for (unsigned i = 0; i < 2000 && !choices_are_over(&input); i++) {
@@ -314,6 +415,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     schan_library_free(library); /* first: what was made from it holds it */
     schan_credential_free(credential);
     schan_trust_free(trust);
+    schan_identity_free(identity);
+    identity = NULL;
     credential = NULL;
     trust = NULL;
     for (size_t i = 0; i < slots; i++) {

@@ -10,6 +10,7 @@
 
 static choices input;
 static schan_engine *engine;
+static schan_credential *choice; /* for a client that is asked */
 static uint64_t read_bytes;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -116,6 +117,30 @@ static void handshake(void)
     }
 }
 
+static void provide(void)
+{
+    size_t index = choose(&input, 5);
+
+    (void)schan_engine_issuer(engine, index);
+    (void)!schan_engine_provide_credential(engine, index == 4 ? NULL : choice, NULL);
+}
+
+static void bind(void)
+{
+    static uint8_t room[300];
+    schan_error err = {0};
+    size_t size = 0;
+    size_t capacity = choose(&input, 80);
+    const schan_span context = {(const uint8_t *)"context", choose(&input, 8)};
+
+    schan_result result = schan_engine_channel_binding(
+        engine, (schan_channel_binding)choose(&input, 5), room, capacity, &size, &err);
+    must(result == SCHAN_OK ? size > 0 && size <= capacity : size == 0,
+         "a channel binding's size");
+    result = schan_engine_export(engine, "label", context, room, capacity, &err);
+    must(result != SCHAN_OK || capacity > 0, "keying material of no size");
+}
+
 static void shut_down(void)
 {
     (void)!schan_engine_shutdown(engine, NULL);
@@ -127,45 +152,92 @@ static void end_input(void)
 }
 
 static void (*const steps[])(void) = {
-    handshake, feed_record, read_some,   write_some, peek_some, drain_some,
-    feed_raw,  look_around, feed_record, shut_down,  end_input, handshake,
+    handshake,   feed_record, read_some, write_some, peek_some, drain_some, feed_raw,
+    look_around, feed_record, shut_down, end_input,  handshake, provide,    bind,
 };
+
+static schan_identity *make_identity(schan_library *library)
+{
+    const schan_identity_config wanted = {.is_server = 1};
+    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
+    const schan_span key = {(const uint8_t *)"key", 3};
+    schan_identity *identity = NULL;
+
+    must(schan_identity_from_key(&identity, library, certificates, 1, SCHAN_KEY_RSA,
+                                 key, &wanted, NULL) == SCHAN_OK,
+         "no identity");
+    return identity;
+}
+
+/* The first byte: bit 0 ALPN, bit 1 the role, bit 2 what else the role may do, bits 3 and 4
+ * an identity, to present or to choose. */
+static void make_engine(schan_library *library)
+{
+    static const uint8_t alpn[] = "\x02h2";
+    const uint32_t protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3;
+    uint8_t knobs = choose_byte(&input);
+    bool is_server = (knobs & 2U) != 0;
+    bool does_more = (knobs & 4U) != 0;
+    schan_credential_config wanted = {.protocols = protocols, .is_server = is_server};
+    const schan_engine_config config = {
+        .server_name = L"a.example",
+        .alpn_protocols = alpn,
+        .alpn_size = (knobs & 1U) != 0 ? 3 : 0,
+        .protocols = protocols,
+        .renegotiation = does_more && !is_server,
+        .asks_for_credential = does_more && !is_server,
+        .client_authentication = does_more && is_server ? 1 + (knobs >> 3U & 1U) : 0};
+    schan_identity *identity =
+        is_server || (knobs & 24U) != 0 ? make_identity(library) : NULL;
+    schan_credential *credential = NULL;
+
+    provider_may_be_asked = does_more;
+    wanted.disable_resumption = (knobs & 32U) != 0;
+    wanted.identity = is_server || (knobs & 8U) != 0 ? identity : NULL;
+    if (schan_credential_new(&credential, library, &wanted, NULL) == SCHAN_OK) {
+        (void)!schan_engine_new(&engine, credential, &config, NULL);
+    }
+    schan_credential_free(credential);
+    wanted.identity = identity;
+    if (!is_server) {
+        (void)!schan_credential_new(&choice, library, &wanted, NULL);
+    }
+    schan_identity_free(identity);
+}
+
+static void read_all(void)
+{
+    read_some();
+    schan_state state = schan_engine_state(engine);
+    for (uint64_t before = read_bytes; state >= SCHAN_STATE_OPEN; before = read_bytes) {
+        read_some();
+        if (before == read_bytes) {
+            must(read_bytes == chaos_given(), "decrypted data is lost (B59, B67)");
+            break;
+        }
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t alpn[] = "\x02h2";
-    const schan_credential_config wanted = {.protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3};
-    const schan_engine_config config = {.server_name = L"a.example",
-                                        .alpn_protocols = alpn,
-                                        .alpn_size = size % 2 == 0 ? 3 : 0,
-                                        .protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3};
     schan_library *library = NULL;
-    schan_credential *credential = NULL;
 
     input = (choices){data, size, 0};
     engine = NULL;
+    choice = NULL;
     read_bytes = 0;
     const schan_system *system = system_begin(NULL);
     must(schan_library_new(&library, chaos_begin(&input), system, NULL) == SCHAN_OK,
          "");
-    if (schan_credential_new(&credential, library, &wanted, NULL) == SCHAN_OK &&
-        schan_engine_new(&engine, credential, &config, NULL) == SCHAN_OK) {
+    make_engine(library);
+    if (engine != NULL) {
         while (!choices_are_over(&input)) {
             steps[choose(&input, sizeof(steps) / sizeof(steps[0]))]();
         }
-        read_some();
-        schan_state state = schan_engine_state(engine);
-        for (uint64_t before = read_bytes; state >= SCHAN_STATE_OPEN;
-             before = read_bytes) {
-            read_some();
-            if (before == read_bytes) {
-                must(read_bytes == chaos_given(), "decrypted data is lost (B59, B67)");
-                break;
-            }
-        }
+        read_all();
     }
     schan_engine_free(engine);
-    schan_credential_free(credential);
+    schan_credential_free(choice);
     schan_library_free(library);
     provider_end();
     system_end();

@@ -13,11 +13,13 @@
 static struct {
     const provider_mind *mind;
     bool credentials[PROVIDER_MOST_HANDLES];
+    bool is_server[PROVIDER_MOST_HANDLES];
     provider_context contexts[PROVIDER_MOST_HANDLES];
     void *tokens[PROVIDER_MOST_TOKENS];
 } provider;
 
 provider_counts provider_calls;
+bool provider_may_be_asked;
 
 enum { first_credential = 0x1000, first_context = 0x2000, record_header = 5 };
 
@@ -26,6 +28,17 @@ static void rule(bool is_kept, const char *text)
     if (!is_kept) {
         stand_in_abort(text);
     }
+}
+
+/* Reads every byte, so that a sanitizer sees a buffer that is too short. */
+static uint32_t sum_of(const uint8_t *data, size_t size)
+{
+    uint32_t sum = 2166136261U;
+
+    for (size_t i = 0; i < size; i++) {
+        sum = (sum ^ data[i]) * 16777619U;
+    }
+    return sum;
 }
 
 /* ----------------------------------------------------------------- handles */
@@ -50,6 +63,23 @@ static provider_context *context_of(const CtxtHandle *handle)
     return &provider.contexts[index];
 }
 
+/* A server has a certificate; whoever has one can read it (B7, B81). */
+static void check_certificate(const void *data, ULONG use)
+{
+    const SCH_CREDENTIALS *newer = data;
+    const SCHANNEL_CRED *older = data;
+    bool is_newer = newer->dwVersion == SCH_CREDENTIALS_VERSION;
+    DWORD count = is_newer ? newer->cCreds : older->cCreds;
+    PCCERT_CONTEXT *certificates = is_newer ? newer->paCred : older->paCred;
+
+    rule(count == 1 ||
+             (count == 0 && certificates == NULL && use == SECPKG_CRED_OUTBOUND),
+         "AcquireCredentialsHandle: its certificate");
+    if (count == 1) {
+        (void)sum_of(certificates[0]->pbCertEncoded, certificates[0]->cbCertEncoded);
+    }
+}
+
 static SECURITY_STATUS acquire(LPWSTR principal, LPWSTR package, ULONG use, void *logon,
                                void *data, SEC_GET_KEY_FN get_key, void *argument,
                                PCredHandle handle, PTimeStamp expiry)
@@ -66,6 +96,7 @@ static SECURITY_STATUS acquire(LPWSTR principal, LPWSTR package, ULONG use, void
     rule(version == SCH_CREDENTIALS_VERSION || version == SCHANNEL_CRED_VERSION,
          "AcquireCredentialsHandle: the version of the structure");
     rule(expiry != NULL, "AcquireCredentialsHandle: no expiry");
+    check_certificate(data, use);
     SECURITY_STATUS status = provider.mind->acquire(version);
     if (status != SEC_E_OK) {
         handle->dwLower = 0x77; /* nobody may look at it */
@@ -76,6 +107,7 @@ static SECURITY_STATUS acquire(LPWSTR principal, LPWSTR package, ULONG use, void
         rule(++index < PROVIDER_MOST_HANDLES, "more credentials than the test needs");
     }
     provider.credentials[index] = true;
+    provider.is_server[index] = use == SECPKG_CRED_INBOUND;
     handle->dwLower = first_credential + index;
     handle->dwUpper = 0;
     return SEC_E_OK;
@@ -101,7 +133,7 @@ static SECURITY_STATUS delete_context(PCtxtHandle handle)
 
 /* ------------------------------------------------------------------ tokens */
 
-void provider_give_token(SecBuffer *buffer, const void *data, size_t size)
+void *provider_give(const void *data, size_t size)
 {
     size_t index = 0;
 
@@ -113,7 +145,12 @@ void provider_give_token(SecBuffer *buffer, const void *data, size_t size)
     if (size > 0) {
         memcpy(provider.tokens[index], data, size);
     }
-    buffer->pvBuffer = provider.tokens[index];
+    return provider.tokens[index];
+}
+
+void provider_give_token(SecBuffer *buffer, const void *data, size_t size)
+{
+    buffer->pvBuffer = provider_give(data, size);
     buffer->cbBuffer = (ULONG)size;
 }
 
@@ -130,17 +167,6 @@ static SECURITY_STATUS free_buffer(void *memory)
 }
 
 /* ----------------------------------------------------------- what is claimed */
-
-/* Reads every byte, so that a sanitizer sees a buffer that is too short. */
-static uint32_t sum_of(const uint8_t *data, size_t size)
-{
-    uint32_t sum = 2166136261U;
-
-    for (size_t i = 0; i < size; i++) {
-        sum = (sum ^ data[i]) * 16777619U;
-    }
-    return sum;
-}
 
 static void claim(provider_context *context, const uint8_t *data, size_t size,
                   bool more)
@@ -181,39 +207,83 @@ static void check_input(provider_context *context, const SecBuffer *buffer)
 
 /* --------------------------------------------------------------- handshake */
 
-static const ULONG required_flags =
-    ISC_REQ_ALLOCATE_MEMORY | ISC_REQ_STREAM | ISC_REQ_USE_SUPPLIED_CREDS |
-    ISC_REQ_MANUAL_CRED_VALIDATION | ISC_REQ_EXTENDED_ERROR;
+static const ULONG required_flags = ISC_REQ_ALLOCATE_MEMORY | ISC_REQ_STREAM |
+                                    ISC_REQ_MANUAL_CRED_VALIDATION |
+                                    ISC_REQ_EXTENDED_ERROR;
+static const ULONG required_of_servers = ASC_REQ_ALLOCATE_MEMORY | ASC_REQ_STREAM |
+                                         ASC_REQ_CONFIDENTIALITY | ASC_REQ_INTEGRITY |
+                                         ASC_REQ_EXTENDED_ERROR;
 
 static void check_output(const SecBufferDesc *output)
 {
     static const ULONG types[] = {SECBUFFER_TOKEN, SECBUFFER_ALERT, SECBUFFER_EMPTY};
 
     rule(output->ulVersion == SECBUFFER_VERSION && output->cBuffers == 3,
-         "InitializeSecurityContext: three output buffers (B20)");
+         "three output buffers (B20)");
     for (size_t i = 0; i < 3; i++) {
         rule(output->pBuffers[i].BufferType == types[i] &&
                  output->pBuffers[i].pvBuffer == NULL &&
                  output->pBuffers[i].cbBuffer == 0,
-             "InitializeSecurityContext: TOKEN, ALERT, EMPTY, and none with memory");
+             "outputs are TOKEN, ALERT, EMPTY, and none with memory");
     }
+}
+
+static void check_offer(const SecBuffer *buffer)
+{
+    const SEC_APPLICATION_PROTOCOLS *offer = buffer->pvBuffer;
+
+    rule(buffer->BufferType == SECBUFFER_APPLICATION_PROTOCOLS && offer != NULL,
+         "the buffer of the ALPN offer (B17, B77)");
+    rule(offer->ProtocolListsSize + sizeof(ULONG) == buffer->cbBuffer,
+         "the ALPN offer's size");
+    rule(offer->ProtocolLists[0].ProtocolListSize +
+                 offsetof(SEC_APPLICATION_PROTOCOL_LIST, ProtocolList) ==
+             offer->ProtocolListsSize,
+         "the ALPN list's size");
+    (void)sum_of(buffer->pvBuffer, buffer->cbBuffer);
 }
 
 static void check_first_input(const SecBufferDesc *input)
 {
     if (input != NULL) {
-        const SecBuffer *buffer = input->pBuffers;
-        rule(input->ulVersion == SECBUFFER_VERSION && input->cBuffers == 1 &&
-                 buffer->BufferType == SECBUFFER_APPLICATION_PROTOCOLS,
-             "the first call has no input, or the ALPN offer (B17)");
-        const SEC_APPLICATION_PROTOCOLS *offer = buffer->pvBuffer;
-        rule(offer->ProtocolListsSize + sizeof(ULONG) == buffer->cbBuffer,
-             "the ALPN offer's size");
-        rule(offer->ProtocolLists[0].ProtocolListSize +
-                     offsetof(SEC_APPLICATION_PROTOCOL_LIST, ProtocolList) ==
-                 offer->ProtocolListsSize,
-             "the ALPN list's size");
-        (void)sum_of(buffer->pvBuffer, buffer->cbBuffer);
+        rule(input->ulVersion == SECBUFFER_VERSION && input->cBuffers == 1,
+             "a client's first call has no input, or the ALPN offer (B17)");
+        check_offer(input->pBuffers);
+    }
+}
+
+static void check_slots(const SecBufferDesc *input, ULONG count)
+{
+    rule(input != NULL && input->ulVersion == SECBUFFER_VERSION &&
+             input->cBuffers == count,
+         "the number of input buffers");
+    rule(input->pBuffers[0].BufferType == SECBUFFER_TOKEN &&
+             input->pBuffers[1].BufferType == SECBUFFER_EMPTY &&
+             input->pBuffers[1].pvBuffer == NULL && input->pBuffers[1].cbBuffer == 0,
+         "TOKEN and EMPTY (B20)");
+}
+
+/* A server's first input is nothing but whole records; how much of it was there before, no
+ * security context remembers (B76). */
+static void check_first_of_server(const SecBufferDesc *input)
+{
+    bool has_offer = input != NULL && input->cBuffers == 3;
+
+    check_slots(input, has_offer ? 3 : 2); /* B77 */
+    if (has_offer) {
+        check_offer(&input->pBuffers[2]);
+    }
+    const uint8_t *data = input->pBuffers[0].pvBuffer;
+    size_t size = input->pBuffers[0].cbBuffer;
+    rule(size > 0, "an input without bytes");
+    while (size > 0) {
+        rule(size >= record_header &&
+                 size >= record_header + ((size_t)data[3] << 8U | data[4]),
+             "a server's first input is not whole records");
+        size_t whole = record_header + ((size_t)data[3] << 8U | data[4]);
+        (void)sum_of(data, whole);
+        data += whole;
+        size -= whole;
     }
 }
 
@@ -225,14 +295,17 @@ static void check_later_input(provider_context *context, const SecBufferDesc *in
     }
     rule(context->phase == PROVIDER_HANDSHAKE ||
              context->phase == PROVIDER_POST_HANDSHAKE,
-         "InitializeSecurityContext after the handshake was done, or had failed");
-    rule(input != NULL && input->ulVersion == SECBUFFER_VERSION && input->cBuffers == 2,
-         "two input buffers");
-    rule(input->pBuffers[0].BufferType == SECBUFFER_TOKEN &&
-             input->pBuffers[1].BufferType == SECBUFFER_EMPTY &&
-             input->pBuffers[1].pvBuffer == NULL && input->pBuffers[1].cbBuffer == 0,
-         "TOKEN and EMPTY (B20)");
-    check_input(context, &input->pBuffers[0]);
+         "a handshake goes on that was done, or had failed");
+    if (input == NULL) { /* B60 */
+        rule(context->phase == PROVIDER_POST_HANDSHAKE && !context->is_server &&
+                 !context->is_tls13 && !context->has_begun_again &&
+                 context->claim.size == 0,
+             "no input, and no renegotiation begins");
+    } else {
+        check_slots(input, 2);
+        check_input(context, &input->pBuffers[0]);
+    }
+    context->has_begun_again = context->phase == PROVIDER_POST_HANDSHAKE;
 }
 
 static provider_context *new_context(const CredHandle *credential, CtxtHandle *handle)
@@ -245,6 +318,8 @@ static provider_context *new_context(const CredHandle *credential, CtxtHandle *h
     memset(&provider.contexts[index], 0, sizeof(provider.contexts[index]));
     provider.contexts[index].is_alive = true;
     provider.contexts[index].credential = credential_of(credential);
+    provider.contexts[index].is_server =
+        provider.is_server[provider.contexts[index].credential];
     handle->dwLower = first_context + index;
     handle->dwUpper = 0;
     return &provider.contexts[index];
@@ -272,9 +347,29 @@ static void note_status(provider_context *context, SECURITY_STATUS status)
     if (status == SEC_E_OK) {
         context->is_done = true;
         context->phase = PROVIDER_OPEN;
+        context->has_begun_again = false;
     } else if (status < 0 && status != SEC_E_INCOMPLETE_MESSAGE) {
         context->phase = PROVIDER_FAILED;
     }
+}
+
+/* A call with a security context: of either role. */
+static SECURITY_STATUS advance(provider_context *context, PSecBufferDesc input,
+                               PSecBufferDesc output, ULONG *flags)
+{
+    SecBuffer given = {0};
+
+    check_later_input(context, input);
+    if (input == NULL) {
+        context->has_control = false;
+        return provider.mind->initialize(context, NULL, output->pBuffers, flags);
+    }
+    given = input->pBuffers[0];
+    SECURITY_STATUS status =
+        provider.mind->initialize(context, input->pBuffers, output->pBuffers, flags);
+    note_claim(context, input->pBuffers, &given, status);
+    note_status(context, status);
+    return status;
 }
 
 static SECURITY_STATUS initialize(PCredHandle credential, PCtxtHandle old,
@@ -284,39 +379,62 @@ static SECURITY_STATUS initialize(PCredHandle credential, PCtxtHandle old,
                                   PSecBufferDesc output, ULONG *flags,
                                   PTimeStamp expiry)
 {
-    provider_context *context = NULL;
-    SecBuffer given = {0};
-    SECURITY_STATUS status = SEC_E_OK;
+    bool is_supplied = (requested & ISC_REQ_USE_SUPPLIED_CREDS) != 0;
 
     provider_calls.initialized++;
     rule((requested & required_flags) == required_flags && reserved == 0 &&
              representation == 0 && reserved2 == 0 && flags != NULL && expiry != NULL,
          "InitializeSecurityContext: flags and reserved arguments");
-    (void)credential_of(credential);
+    rule(is_supplied || provider_may_be_asked,
+         "InitializeSecurityContext without USE_SUPPLIED_CREDS (B28)");
+    rule(!provider.is_server[credential_of(credential)], "a credential of servers");
     if (target != NULL) {
         (void)wcslen(target);
     }
     check_output(output);
     *flags = requested; /* the RET flags have the values of the REQ flags */
-    if (old == NULL) {
-        check_first_input(input);
-        context = new_context(credential, created);
-        status = provider.mind->initialize(context, NULL, output->pBuffers, flags);
-        if (status < 0) { /* a first call that fails makes no security context */
-            context->is_alive = false;
-        }
+    if (old != NULL) {
+        rule(created == NULL, "InitializeSecurityContext: a second new context");
+        return advance(context_of(old), input, output, flags);
+    }
+    check_first_input(input);
+    provider_context *context = new_context(credential, created);
+    SECURITY_STATUS status =
+        provider.mind->initialize(context, NULL, output->pBuffers, flags);
+    if (status < 0) { /* a first call that fails makes no security context */
+        context->is_alive = false;
+    }
+    return status;
+}
+
+static SECURITY_STATUS accept_client(PCredHandle credential, PCtxtHandle old,
+                                     PSecBufferDesc input, ULONG requested,
+                                     ULONG representation, PCtxtHandle created,
+                                     PSecBufferDesc output, ULONG *flags,
+                                     PTimeStamp expiry)
+{
+    provider_calls.initialized++;
+    rule((requested & required_of_servers) == required_of_servers &&
+             representation == 0 && created != NULL && flags != NULL && expiry != NULL,
+         "AcceptSecurityContext: flags and reserved arguments");
+    rule(provider.is_server[credential_of(credential)], "a credential of clients");
+    check_output(output);
+    *flags = requested;
+    if (old != NULL) {
+        rule(context_of(old)->is_server, "a security context of a client's");
+        return advance(context_of(old), input, output, flags);
+    }
+    check_first_of_server(input);
+    SecBuffer given = input->pBuffers[0];
+    provider_context *context = new_context(credential, created);
+    SECURITY_STATUS status =
+        provider.mind->initialize(context, input->pBuffers, output->pBuffers, flags);
+    if (status < 0) { /* B76: and nobody may look at it */
+        context->is_alive = false;
+        created->dwLower = 0x77;
+        created->dwUpper = 0x77;
         return status;
     }
-    rule(created == NULL, "InitializeSecurityContext: a second new context");
-    context = context_of(old);
-    check_later_input(context, input);
-    if (context->has_control) {
-        context->has_control = false;
-        return provider.mind->initialize(context, NULL, output->pBuffers, flags);
-    }
-    given = input->pBuffers[0];
-    status =
-        provider.mind->initialize(context, input->pBuffers, output->pBuffers, flags);
     note_claim(context, input->pBuffers, &given, status);
     note_status(context, status);
     return status;
@@ -335,9 +453,15 @@ static SECURITY_STATUS control(PCtxtHandle handle, PSecBufferDesc input)
     rule(context->phase != PROVIDER_FAILED, "ApplyControlToken on a failed context");
     rule((words[0] == SCHANNEL_SHUTDOWN && buffer->cbBuffer == sizeof(DWORD)) ||
              (words[0] == SCHANNEL_ALERT &&
-              buffer->cbBuffer == sizeof(SCHANNEL_ALERT_TOKEN)),
-         "ApplyControlToken: a DWORD or an alert token");
+              buffer->cbBuffer == sizeof(SCHANNEL_ALERT_TOKEN)) ||
+             (words[0] == SCHANNEL_SESSION &&
+              buffer->cbBuffer == sizeof(SCHANNEL_SESSION_TOKEN)),
+         "ApplyControlToken: a DWORD, an alert or a session token");
     SECURITY_STATUS status = provider.mind->control(context, words);
+    if (words[0] == SCHANNEL_SESSION) { /* B13: nothing has to be fetched */
+        rule(!context->is_done && !context->is_server, "SCHANNEL_SESSION too late");
+        return status;
+    }
     context->has_control = status == SEC_E_OK;
     context->is_shut_down = context->is_shut_down || status == SEC_E_OK;
     return status;
@@ -353,6 +477,32 @@ static SECURITY_STATUS query(PCtxtHandle handle, ULONG attribute, void *value)
     if (attribute == SECPKG_ATTR_STREAM_SIZES && status == SEC_E_OK) {
         context->sizes = *(const SecPkgContext_StreamSizes *)value;
     }
+    if (attribute == SECPKG_ATTR_CONNECTION_INFO && status == SEC_E_OK) {
+        DWORD protocol = ((const SecPkgContext_ConnectionInfo *)value)->dwProtocol;
+        context->is_tls13 =
+            (protocol & (SP_PROT_TLS1_3_CLIENT | SP_PROT_TLS1_3_SERVER)) != 0;
+    }
+    rule(attribute != SECPKG_ATTR_KEYING_MATERIAL || context->has_described,
+         "keying material that nobody has described (B73)");
+    return status;
+}
+
+static SECURITY_STATUS set_attributes(PCtxtHandle handle, ULONG attribute, void *value,
+                                      ULONG size)
+{
+    provider_context *context = context_of(handle);
+    const SecPkgContext_KeyingMaterialInfo *wanted = value;
+
+    rule(context->is_done && attribute == SECPKG_ATTR_KEYING_MATERIAL_INFO &&
+             size == sizeof(*wanted),
+         "SetContextAttributes");
+    rule(strlen(wanted->pszLabel) + 1 == wanted->cbLabel, "a label with its NUL (B73)");
+    rule((wanted->cbContextValue == 0) == (wanted->pbContextValue == NULL) &&
+             wanted->cbKeyingMaterial > 0,
+         "the context and the size of keying material");
+    (void)sum_of(wanted->pbContextValue, wanted->cbContextValue);
+    SECURITY_STATUS status = provider.mind->describe(context, wanted);
+    context->has_described = status == SEC_E_OK;
     return status;
 }
 
@@ -409,6 +559,9 @@ static void note_decrypted(provider_context *context, const SecBuffer *given,
         claim(context, data, given->cbBuffer, true);
         return;
     }
+    if (context->has_begun_again && status == SEC_E_OK) {
+        return; /* application data in a renegotiation (B26) */
+    }
     context->phase = status == SEC_I_RENEGOTIATE       ? PROVIDER_POST_HANDSHAKE
                      : status == SEC_I_CONTEXT_EXPIRED ? PROVIDER_EXPIRED
                      : status == SEC_E_OK              ? PROVIDER_OPEN
@@ -438,7 +591,11 @@ static SECURITY_STATUS decrypt(PCtxtHandle handle, PSecBufferDesc description,
 
     provider_calls.decrypted++;
     rule(sequence == 0 && quality == NULL, "DecryptMessage: arguments");
-    rule(context->phase == PROVIDER_OPEN, "DecryptMessage outside an open connection");
+    bool is_put_aside = context->has_begun_again && !context->is_tls13 &&
+                        context->claim.size == 0 && given.cbBuffer > 0 &&
+                        *(const uint8_t *)given.pvBuffer == 23; /* B26 */
+    rule(context->phase == PROVIDER_OPEN || is_put_aside,
+         "DecryptMessage outside an open connection");
     check_description(description, types);
     for (size_t i = 1; i < 4; i++) {
         rule(buffers[i].pvBuffer == NULL && buffers[i].cbBuffer == 0,
@@ -453,13 +610,15 @@ static SECURITY_STATUS decrypt(PCtxtHandle handle, PSecBufferDesc description,
 /* ------------------------------------------------------------------- table */
 
 static const SecurityFunctionTableW table = {
-    .dwVersion = SECURITY_SUPPORT_PROVIDER_INTERFACE_VERSION,
+    .dwVersion = SECURITY_SUPPORT_PROVIDER_INTERFACE_VERSION_4,
     .AcquireCredentialsHandleW = acquire,
     .FreeCredentialsHandle = free_credential,
     .InitializeSecurityContextW = initialize,
+    .AcceptSecurityContext = accept_client,
     .DeleteSecurityContext = delete_context,
     .ApplyControlToken = control,
     .QueryContextAttributesW = query,
+    .SetContextAttributesW = set_attributes,
     .FreeContextBuffer = free_buffer,
     .EncryptMessage = encrypt,
     .DecryptMessage = decrypt,
@@ -470,6 +629,7 @@ const SecurityFunctionTableW *provider_begin(const provider_mind *mind)
     memset(&provider, 0, sizeof(provider));
     memset(&provider_calls, 0, sizeof(provider_calls));
     provider.mind = mind;
+    provider_may_be_asked = false;
     return &table;
 }
 

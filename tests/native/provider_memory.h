@@ -35,6 +35,10 @@ typedef struct {
 
 typedef struct {
     bool is_alive;
+    bool is_server;
+    bool is_tls13;        /* as CONNECTION_INFO told */
+    bool has_begun_again; /* a renegotiation: it got hold of the context (B60) */
+    bool has_described;   /* what keying material is wanted */
     size_t credential;
     provider_phase phase;
     bool is_done; /* the first handshake */
@@ -49,12 +53,16 @@ typedef struct {
 
 typedef struct {
     SECURITY_STATUS (*acquire)(DWORD version);
-    /* `input` NULL: the first call, or the one after ApplyControlToken. `input` has two
-       buffers, TOKEN and EMPTY; `output` three, TOKEN, ALERT and EMPTY. */
+    /* Of both roles. `input` NULL: a client's first call, the first one of a
+       renegotiation, or the one after ApplyControlToken. `input` has two buffers, TOKEN
+       and EMPTY; `output` three, TOKEN, ALERT and EMPTY. A server's first call that does
+       not succeed makes no security context: what it noted there is forgotten. */
     SECURITY_STATUS (*initialize)(provider_context *context, SecBuffer *input,
                                   SecBuffer *output, ULONG *flags);
     SECURITY_STATUS (*control)(provider_context *context, const DWORD *words);
     SECURITY_STATUS (*query)(provider_context *context, ULONG attribute, void *value);
+    SECURITY_STATUS (*describe)(provider_context *context,
+                                const SecPkgContext_KeyingMaterialInfo *wanted);
     SECURITY_STATUS (*encrypt)(provider_context *context, SecBuffer *buffers);
     SECURITY_STATUS (*decrypt)(provider_context *context, SecBuffer *buffers);
 } provider_mind;
@@ -65,11 +73,16 @@ const SecurityFunctionTableW *provider_begin(const provider_mind *mind);
 void provider_end(void);
 /* Puts SSPI's own copy of `data` into an output buffer. */
 void provider_give_token(SecBuffer *buffer, const void *data, size_t size);
+/* SSPI's own copy of `data`, for a query. */
+void *provider_give(const void *data, size_t size);
+/* Clients that choose a credential only when asked leave USE_SUPPLIED_CREDS out until then
+ * (B28). Reset by provider_begin. */
+extern bool provider_may_be_asked;
 
 /* Calls of each kind since provider_begin, for tests. */
 typedef struct {
     unsigned acquired;
-    unsigned initialized;
+    unsigned initialized; /* or accepted */
     unsigned encrypted;
     unsigned decrypted;
     unsigned controlled;

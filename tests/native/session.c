@@ -24,6 +24,11 @@ static struct {
     schan_engine *engine;
     schan_socket *socket;
     toy_peer peer;
+    schan_credential *choice; /* for a client that is asked */
+    bool is_server;
+    bool may_renegotiate;
+    bool has_renegotiated;
+    bool has_shut_down; /* then there is no renegotiation any more */
     bool is_hostile;    /* content and end are not foreseen any more */
     bool is_handshaken; /* the peer has sent its last handshake message */
     bool has_closed;    /* it has sent close_notify */
@@ -207,7 +212,7 @@ static int on_wait(bool readable, bool writable, uint32_t timeout_ms)
 /* Results that are possible at all; a failure says why, and stays. */
 static schan_result judged(schan_result result, const schan_error *err)
 {
-    must(result <= SCHAN_CLOSED && result >= SCHAN_ERR_MISUSE, "no result of ours");
+    must(result <= SCHAN_CLOSED && result >= SCHAN_ERR_UNDEFINED, "no result of ours");
     if (result < 0) {
         must(err->result == result, "the error tells another result");
         must(memchr(err->detail, 0, sizeof(err->detail)) != NULL, "detail has no end");
@@ -262,6 +267,21 @@ static schan_result handshake(void)
             : schan_engine_handshake(session.engine, &err);
 
     return judged(result, &err);
+}
+
+/* What a client does when it is asked for a certificate; misuse when it is not. */
+static void provide(bool presents_one)
+{
+    schan_error err = {0};
+    size_t count = 0;
+
+    while (schan_engine_issuer(session.engine, count).size > 0) {
+        count++;
+    }
+    must(count <= 1, "more issuers than the peer named");
+    (void)judged(schan_engine_provide_credential(
+                     session.engine, presents_one ? session.choice : NULL, &err),
+                 &err);
 }
 
 static schan_result verdict(schan_reason reason)
@@ -352,6 +372,8 @@ static void shut_down(void)
     schan_result result = session.kind == SESSION_SOCKET
                               ? schan_socket_shutdown(session.socket, some_time(), &err)
                               : schan_engine_shutdown(session.engine, &err);
+    session.has_shut_down = true;
+    session.is_hostile = session.is_hostile || session.has_renegotiated;
 
     judged(result, &err);
 }
@@ -370,9 +392,9 @@ static void peer_sends_message(uint8_t letter, uint8_t argument)
         peer_sends_clear(TOY_HANDSHAKE, "m", 1);
     }
     session.credential_requests += letter == 'C';
-    session.is_hostile = session.is_hostile || session.is_handshaken ||
-                         strchr("SMCF", letter) == NULL ||
-                         session.credential_requests > 2;
+    session.is_hostile =
+        session.is_hostile || session.is_handshaken || strchr("SMCF", letter) == NULL ||
+        (session.is_server && letter == 'C') || session.credential_requests > 2;
     session.is_handshaken = session.is_handshaken || letter == 'F';
 }
 
@@ -406,6 +428,30 @@ static void peer_sends_post(uint8_t kind, uint8_t shape, size_t data_size)
     }
     session.is_hostile = session.is_hostile || !session.is_handshaken ||
                          toy.protocol != SP_PROT_TLS1_3_CLIENT;
+}
+
+/* A whole renegotiation, data within it (B26, B60). */
+static void peer_renegotiates(uint8_t shape)
+{
+    const uint8_t request[] = {'R', shape % 4};
+
+    if (session.has_closed || !fits(2000)) {
+        return;
+    }
+    peer_seals(TOY_HANDSHAKE, request, sizeof(request));
+    if ((shape & 4U) != 0) {
+        peer_sends_data(shape);
+    }
+    peer_sends_clear(TOY_HANDSHAKE, "S\x01", 2);
+    if ((shape & 8U) != 0) {
+        peer_sends_data(shape);
+        peer_sends_clear(TOY_HANDSHAKE, "C", 1);
+    }
+    peer_sends_clear(TOY_HANDSHAKE, "F", 1);
+    session.is_hostile = session.is_hostile || !session.is_handshaken ||
+                         !session.may_renegotiate || session.has_renegotiated ||
+                         session.has_shut_down;
+    session.has_renegotiated = true;
 }
 
 static void peer_closes(void)
@@ -448,6 +494,10 @@ static void look_around(void)
     must(pending == 0 || state >= SCHAN_STATE_OPEN, "pending before it is open");
     (void)schan_engine_left_over(session.engine);
     (void)schan_engine_peer_certificate(session.engine);
+    (void)schan_engine_sent_certificate(session.engine, pending % 3);
+    must(!schan_engine_peer_closed(session.engine) || state >= SCHAN_STATE_OPEN,
+         "closed before it was open");
+    (void)schan_engine_unsent(session.engine);
     (void)judged(schan_engine_info(session.engine, &info, &err), &err);
     if (session.kind == SESSION_SOCKET) {
         must(pending == 0 || schan_socket_has_pending(session.socket), "has_pending");
@@ -463,7 +513,7 @@ static void step(void)
     const uint8_t *bytes = NULL;
     size_t size = 0;
 
-    switch (choose(input, 20)) {
+    switch (choose(input, 22)) {
     case 0:
         peer_sends_data(choose_size(input, TOY_MOST_DATA));
         break;
@@ -531,6 +581,12 @@ static void step(void)
     case 18:
         (void)verdict(SCHAN_REASON_NONE);
         break;
+    case 19:
+        provide(choose(input, 2) == 1);
+        break;
+    case 20:
+        peer_renegotiates(choose_byte(input));
+        break;
     default:
         size = choose_byte(input);
         session.is_reset = size == 255;
@@ -547,8 +603,11 @@ static void open_connection(void)
     peer_sends_message('S', 1);
     peer_sends_message('F', 0);
     feed(session.wire_size);
-    must(handshake() == SCHAN_WANT_VERIFY, "the handshake is not done");
-    must(verdict(SCHAN_REASON_NONE) == SCHAN_OK, "the verdict does not open it");
+    schan_result result = handshake();
+    if (result == SCHAN_WANT_VERIFY) {
+        result = verdict(SCHAN_REASON_NONE);
+    }
+    must(result == SCHAN_OK, "the handshake and the verdict do not open it");
     drain(sizeof(scratch));
 }
 
@@ -559,7 +618,11 @@ static void settle(void)
 
     session.is_generous = true;
     feed(session.wire_size);
-    while ((result = read_some(most_to_read)) == SCHAN_OK) {
+    while ((result = read_some(most_to_read)) == SCHAN_OK ||
+           result == SCHAN_WANT_CREDENTIAL) {
+        if (result == SCHAN_WANT_CREDENTIAL) {
+            provide(true);
+        }
         feed(session.wire_size);
     }
     for (size_t before = 0; before != session.arrived + 1;) {
@@ -581,29 +644,72 @@ static void settle(void)
     }
 }
 
+static schan_identity *make_identity(schan_library *library)
+{
+    const schan_identity_config wanted = {.is_server = 1};
+    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
+    const schan_span key = {(const uint8_t *)"key", 3};
+    schan_identity *identity = NULL;
+
+    must(schan_identity_from_key(&identity, library, certificates, 1, SCHAN_KEY_RSA,
+                                 key, &wanted, NULL) == SCHAN_OK,
+         "no identity");
+    return identity;
+}
+
+static void set_up_toy(uint8_t knobs)
+{
+    static const ULONG maxima[] = {TOY_MOST_DATA, 1, 16, 300};
+
+    toy.sizes.cbMaximumMessage = maxima[knobs & 3U];
+    toy.uses_less_room = (knobs & 4U) != 0;
+    toy.protocol = (knobs & 8U) == 0   ? SP_PROT_TLS1_3_CLIENT
+                   : session.is_server ? SP_PROT_TLS1_2_SERVER
+                                       : SP_PROT_TLS1_2_CLIENT;
+    toy.alpn = (knobs & 32U) != 0 ? "h2" : NULL;
+    toy.alpn_of_renegotiation = toy.alpn;
+    toy.has_issuers = true;
+}
+
+/* The first byte decides what is shaken hands on; bit 6 the role, bit 7 what else the role
+ * may do: be asked for a certificate and renegotiate, or ask its client for one. */
 static void set_up(const schan_system *system)
 {
     static const uint8_t alpn[] = "\x02h2\x08http/1.1";
-    const schan_credential_config wanted = {.protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3};
-    schan_engine_config config = {.server_name = L"mail.example",
-                                  .alpn_protocols = alpn,
-                                  .protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3};
+    const uint32_t protocols = SCHAN_TLS_1_2 | SCHAN_TLS_1_3;
+    schan_credential_config wanted = {.protocols = protocols};
+    schan_engine_config config = {
+        .server_name = L"mail.example", .alpn_protocols = alpn, .protocols = protocols};
     schan_library *library = NULL;
     schan_credential *credential = NULL;
     uint8_t knobs = choose_byte(&session.input);
-    static const ULONG maxima[] = {TOY_MOST_DATA, 1, 16, 300};
+    bool does_more = (knobs & 128U) != 0;
 
+    session.is_server = (knobs & 64U) != 0;
     const SecurityFunctionTableW *table = toy_begin();
-    toy.sizes.cbMaximumMessage = maxima[knobs & 3U];
-    toy.uses_less_room = (knobs & 4U) != 0;
-    toy.protocol = (knobs & 8U) != 0 ? SP_PROT_TLS1_2_CLIENT : SP_PROT_TLS1_3_CLIENT;
+    set_up_toy(knobs);
+    session.may_renegotiate =
+        does_more && !session.is_server && toy.protocol == SP_PROT_TLS1_2_CLIENT;
+    provider_may_be_asked = does_more;
     config.alpn_size = (knobs & 16U) != 0 ? sizeof(alpn) - 1 : 0;
-    toy.alpn = (knobs & 32U) != 0 ? "h2" : NULL;
+    config.renegotiation = does_more && !session.is_server;
+    config.asks_for_credential = config.renegotiation;
+    config.client_authentication = does_more && session.is_server;
     must(schan_library_new(&library, table, system, NULL) == SCHAN_OK, "no library");
+    schan_identity *identity =
+        does_more || session.is_server ? make_identity(library) : NULL;
+    wanted.identity = identity;
+    wanted.is_server = session.is_server;
+    if (identity != NULL) {
+        must(schan_credential_new(&session.choice, library, &wanted, NULL) == SCHAN_OK,
+             "no credential to choose");
+    }
+    wanted.identity = session.is_server ? identity : NULL;
     must(schan_credential_new(&credential, library, &wanted, NULL) == SCHAN_OK,
          "no credential");
     must(schan_engine_new(&session.engine, credential, &config, NULL) == SCHAN_OK,
          "no engine");
+    schan_identity_free(identity);
     schan_credential_free(credential);
     schan_library_free(library);
 }
@@ -635,6 +741,7 @@ void session_run(const uint8_t *data, size_t size, session_kind kind, bool is_op
     } else {
         schan_engine_free(session.engine);
     }
+    schan_credential_free(session.choice);
     provider_end();
     system_end();
 }

@@ -197,6 +197,9 @@ static SECURITY_STATUS on_message(provider_context *context, SecBuffer *input,
         leave_extra(input, size - whole);
         return SEC_I_CONTINUE_NEEDED;
     case 'C':
+        if (context->is_server) {
+            return refuse(output, 10, SEC_E_ILLEGAL_MESSAGE);
+        }
         if (context->asked_for_credential++ % 2 == 0) {
             return SEC_I_INCOMPLETE_CREDENTIALS;
         }
@@ -244,6 +247,12 @@ static SECURITY_STATUS on_post_message(provider_context *context, SecBuffer *inp
         return SEC_E_INCOMPLETE_MESSAGE;
     case 'A':
         return SEC_I_CONTINUE_NEEDED;
+    case 'R':
+        if (context->is_server || context->is_tls13) {
+            return refuse(output, 10, SEC_E_INVALID_TOKEN);
+        }
+        give_clear(&output[0], TOY_HANDSHAKE, "hello", 5);
+        return SEC_I_CONTINUE_NEEDED;
     case 'E':
         return finish(input, whole == 0 && size > 2 ? size - 2 : 0);
     default:
@@ -271,6 +280,9 @@ static SECURITY_STATUS initialize(provider_context *context, SecBuffer *input,
         return after_control(context, output);
     }
     if (input == NULL) {
+        if (context->phase == PROVIDER_POST_HANDSHAKE) { /* B60 */
+            toy.alpn = toy.alpn_of_renegotiation;
+        }
         if (toy.start_status != 0) {
             return toy.start_status < 0 ? refuse(output, 40, toy.start_status)
                                         : toy.start_status;
@@ -332,6 +344,9 @@ static SECURITY_STATUS on_sealed_message(SecBuffer *buffers, uint8_t *message,
     uint8_t *record = buffers[0].pvBuffer;
     uint8_t shape = size > 1 ? message[1] % 3 : 0;
 
+    if (message[0] == 'R' && size > 1 && message[1] == 3) {
+        return SEC_I_RENEGOTIATE;
+    }
     buffers[3].BufferType = SECBUFFER_EXTRA;
     buffers[3].pvBuffer = shape == 0 ? message : NULL;
     buffers[3].cbBuffer = (ULONG)size;
@@ -364,7 +379,7 @@ static SECURITY_STATUS decrypt(provider_context *context, SecBuffer *buffers)
     size_t size = buffers[0].cbBuffer;
     uint8_t inner = 0;
 
-    if (memchr("KTMAE", record[0], 5) != NULL) {
+    if (memchr("KTMAER", record[0], 6) != NULL) {
         return on_handed_back(buffers);
     }
     if (record[0] != TOY_DATA) {
@@ -420,10 +435,87 @@ static void tell_alpn(SecPkgContext_ApplicationProtocol *protocol)
     }
 }
 
+static SECURITY_STATUS tell_binding(SecPkgContext_Bindings *bindings)
+{
+    uint8_t room[sizeof(SEC_CHANNEL_BINDINGS) + 128] = {0};
+    SEC_CHANNEL_BINDINGS header = {0};
+
+    if (toy.binding == NULL) {
+        return SEC_E_UNSUPPORTED_FUNCTION;
+    }
+    header.dwApplicationDataOffset = (ULONG)(sizeof(header) + toy.binding_offset);
+    header.cbApplicationDataLength = (ULONG)toy.binding_size;
+    memcpy(room, &header, sizeof(header));
+    memcpy(room + sizeof(header), toy.binding, toy.binding_size);
+    bindings->BindingsLength = (ULONG)(sizeof(header) + toy.binding_size);
+    bindings->Bindings = provider_give(room, bindings->BindingsLength);
+    return SEC_E_OK;
+}
+
+static SECURITY_STATUS tell_issuers(SecPkgContext_IssuerListInfoEx *issuers)
+{
+    static BYTE name[] = "issuer";
+    const CERT_NAME_BLOB list[] = {{6, name}, {0, NULL}};
+
+    if (!toy.has_issuers) {
+        return SEC_E_UNSUPPORTED_FUNCTION;
+    }
+    issuers->cIssuers = 2;
+    issuers->aIssuers = provider_give(list, sizeof(list));
+    return SEC_E_OK;
+}
+
+static ULONG wanted_material;
+
+static SECURITY_STATUS describe(provider_context *context,
+                                const SecPkgContext_KeyingMaterialInfo *wanted)
+{
+    (void)context;
+    wanted_material = wanted->cbKeyingMaterial;
+    return toy.describe_status;
+}
+
+static SECURITY_STATUS tell_material(SecPkgContext_KeyingMaterial *material)
+{
+    static uint8_t room[4096];
+
+    memset(room, 'k', sizeof(room));
+    if (wanted_material > sizeof(room)) {
+        return SEC_E_INSUFFICIENT_MEMORY;
+    }
+    material->cbKeyingMaterial = wanted_material - (ULONG)toy.material_lacks;
+    material->pbKeyingMaterial = provider_give(room, material->cbKeyingMaterial);
+    return SEC_E_OK;
+}
+
+static SECURITY_STATUS tell_connection(SecPkgContext_ConnectionInfo *connection)
+{
+    memset(connection, 0, sizeof(*connection));
+    connection->dwProtocol = toy.protocol;
+    connection->dwCipherStrength = 8;
+    connection->aiExch = CALG_ECDH_EPHEM;
+    connection->dwExchStrength = 255;
+    return SEC_E_OK;
+}
+
+static SECURITY_STATUS tell_session(SecPkgContext_SessionInfo *session)
+{
+    memset(session, 0, sizeof(*session));
+    session->dwFlags = toy.session_flags;
+    return SEC_E_OK;
+}
+
+static SECURITY_STATUS tell_certificate(PCCERT_CONTEXT *certificate, bool is_there)
+{
+    if (!is_there) {
+        return SEC_E_NO_CREDENTIALS;
+    }
+    *certificate = system_certificate(toy.names, toy.names_size);
+    return SEC_E_OK;
+}
+
 static SECURITY_STATUS query(provider_context *context, ULONG attribute, void *value)
 {
-    SecPkgContext_ConnectionInfo *connection = value;
-
     (void)context;
     if (attribute == toy.failing_query) {
         return SEC_E_UNSUPPORTED_FUNCTION;
@@ -433,22 +525,27 @@ static SECURITY_STATUS query(provider_context *context, ULONG attribute, void *v
         *(SecPkgContext_StreamSizes *)value = toy.sizes;
         return SEC_E_OK;
     case SECPKG_ATTR_CONNECTION_INFO:
-        memset(connection, 0, sizeof(*connection));
-        connection->dwProtocol = toy.protocol;
-        connection->dwCipherStrength = 8;
-        return SEC_E_OK;
+        return tell_connection(value);
     case SECPKG_ATTR_CIPHER_INFO:
         tell_cipher(value);
         return SEC_E_OK;
     case SECPKG_ATTR_APPLICATION_PROTOCOL:
         tell_alpn(value);
         return SEC_E_OK;
+    case SECPKG_ATTR_SESSION_INFO:
+        return tell_session(value);
+    case SECPKG_ATTR_UNIQUE_BINDINGS:
+    case SECPKG_ATTR_ENDPOINT_BINDINGS:
+        return tell_binding(value);
+    case SECPKG_ATTR_KEYING_MATERIAL:
+        return tell_material(value);
+    case SECPKG_ATTR_ISSUER_LIST_EX:
+        return tell_issuers(value);
+    case SECPKG_ATTR_LOCAL_CERT_CONTEXT:
+        return tell_certificate(value, !toy.has_no_local_certificate);
     case SECPKG_ATTR_REMOTE_CERT_CONTEXT:
-        if (toy.has_no_certificate) {
-            return SEC_E_NO_CREDENTIALS;
-        }
-        *(PCCERT_CONTEXT *)value = system_certificate(toy.names, toy.names_size);
-        return SEC_E_OK;
+    case SECPKG_ATTR_REMOTE_CERT_CHAIN:
+        return tell_certificate(value, !toy.has_no_certificate);
     default:
         return SEC_E_UNSUPPORTED_FUNCTION;
     }
@@ -464,6 +561,7 @@ static const provider_mind mind = {
     .initialize = initialize,
     .control = control,
     .query = query,
+    .describe = describe,
     .encrypt = encrypt,
     .decrypt = decrypt,
 };

@@ -1,6 +1,6 @@
 /*
  * toy_tls.h - a TLS of our own, small and without secrets: real framing, a trivial cipher, a
- * checksum over sequence number and content
+ * checksum over sequence number and content; the same messages for both roles
  *
  *   handshake    22 | message: a letter, its argument
  *     'S' n   more to come; n odd: with a token       'F'   done
@@ -14,6 +14,7 @@
  *       'K' shape      a token is answered (a key update)
  *       'M' shape      belongs with the next record
  *       'A' shape      more to come: the next record is a handshake message
+ *       'R' shape      asks for a renegotiation; shape 3: without EXTRA (B60)
  *       'E' shape ...  two bytes are taken, the rest is EXTRA and goes to DecryptMessage
  */
 #ifndef TOY_TLS_H
@@ -45,6 +46,15 @@ struct toy {
     bool has_no_certificate;
     const void *names; /* subjectAltName of the certificate */
     size_t names_size;
+    const char *alpn_of_renegotiation;
+    const char *binding; /* "tls-unique:..." as Windows gives it; NULL: none */
+    size_t binding_size;
+    size_t binding_offset; /* more than where it stands */
+    DWORD session_flags;
+    bool has_issuers;
+    size_t material_lacks; /* bytes of keying material that are not given */
+    SECURITY_STATUS describe_status;
+    bool has_no_local_certificate;
 };
 extern struct toy toy;
 
