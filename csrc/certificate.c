@@ -86,7 +86,8 @@ schan_span schan_certificate_public_key(schan_span der)
     const schan_span none = {0};
     schan__der element = {0};
 
-    if (!schan__der_enter(&der, sequence) || !schan__der_enter(&der, sequence)) {
+    bool is_certificate = schan__der_enter(&der, sequence);
+    if (!is_certificate || !schan__der_enter(&der, sequence)) {
         return none;
     }
     if (der.size > 0 && der.data[0] == version && !schan__der_skip(&der, version)) {

@@ -302,7 +302,7 @@ schan_result schan__identity_from_key(schan_identity **out, schan_library *libra
 
     *out = NULL;
     schan_result result = new_from_bytes(&identity, library, certificates, count, err);
-    if (result != SCHAN_OK) {
+    if (identity == NULL) {
         return result;
     }
     result = schan__key_import(&identity->key, library, is_machine, type, key, err);

@@ -202,26 +202,34 @@ static void list_keys(schan_library *library, bool is_machine,
     system->CryptReleaseContext(provider, 0);
 }
 
+static schan_result export_blob(const schan_system *system, HCRYPTKEY handle,
+                                schan__buffer *out, schan_error *err)
+{
+    DWORD size = 0;
+
+    if (!system->CryptExportKey(handle, 0, PRIVATEKEYBLOB, 0, NULL, &size)) {
+        return fail_last(err, "CryptExportKey");
+    }
+    if (!schan__buffer_reserve(out, size)) {
+        return schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
+    }
+    if (!system->CryptExportKey(handle, 0, PRIVATEKEYBLOB, 0, schan__buffer_tail(out),
+                                &size)) {
+        return fail_last(err, "CryptExportKey");
+    }
+    schan__buffer_commit(out, size);
+    return SCHAN_OK;
+}
+
 static schan_result export_handle(const schan_system *system, HCRYPTPROV provider,
                                   DWORD key_spec, schan__buffer *out, schan_error *err)
 {
     HCRYPTKEY handle = 0;
-    DWORD size = 0;
-    schan_result result = SCHAN_OK;
 
     if (!system->CryptGetUserKey(provider, key_spec, &handle)) {
         return fail_last(err, "CryptGetUserKey");
     }
-    if (!system->CryptExportKey(handle, 0, PRIVATEKEYBLOB, 0, NULL, &size)) {
-        result = fail_last(err, "CryptExportKey");
-    } else if (!schan__buffer_reserve(out, size)) {
-        result = schan__fail(err, SCHAN_ERR_MEMORY, 0, NULL);
-    } else if (!system->CryptExportKey(handle, 0, PRIVATEKEYBLOB, 0,
-                                       schan__buffer_tail(out), &size)) {
-        result = fail_last(err, "CryptExportKey");
-    } else {
-        schan__buffer_commit(out, size);
-    }
+    schan_result result = export_blob(system, handle, out, err);
     system->CryptDestroyKey(handle);
     return result;
 }

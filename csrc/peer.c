@@ -91,7 +91,8 @@ static bool collect(schan_engine *engine)
     const schan_system *system = engine->library->system;
     size_t room = list_others(engine, NULL, 0);
 
-    engine->sent = schan__allocate((room + 1) * sizeof(PCCERT_CONTEXT));
+    engine->sent =
+        (PCCERT_CONTEXT *)schan__allocate((room + 1) * sizeof(PCCERT_CONTEXT));
     if (engine->sent == NULL) {
         return false;
     }
