@@ -94,8 +94,10 @@ typedef enum schan_cause {
     SCHAN_CAUSE_REFUSED_AFTER_HANDSHAKE = 3, /* TLS 1.3: the peer's first answer behind
                                                 the handshake is a failure (B48) */
     SCHAN_CAUSE_LARGE_HANDSHAKE = 4,         /* more than 64 KiB of it (B31) */
-    SCHAN_CAUSE_PEER_CHANGED = 5 /* a renegotiation brought another certificate or ALPN
-                                    protocol */
+    SCHAN_CAUSE_PEER_CHANGED = 5, /* a renegotiation brought another certificate or ALPN
+                                      protocol */
+    SCHAN_CAUSE_UNREAD_ANSWERS =
+        6 /* the peer goes on asking and takes no answer (B63) */
 } schan_cause;
 
 /* Filled by every failing call that takes one; the caller owns it. */

@@ -262,6 +262,9 @@ static const schan_text causes[] = {
     {SCHAN_CAUSE_PEER_CHANGED, "peer_changed",
      "a renegotiation brought another certificate or ALPN protocol",
      "the server behind this address has changed, or somebody is in between"},
+    {SCHAN_CAUSE_UNREAD_ANSWERS, "unread_answers",
+     "the peer goes on asking for new keys and takes none of the answers",
+     "send what TLSEngine.drain returns; else the peer wants to fill the memory"},
 };
 
 static const schan_text *find(const schan_text *rows, size_t count, int32_t code)

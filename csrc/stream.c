@@ -12,6 +12,9 @@
 #include "schan_internal.h"
 
 static const size_t most_outgoing_bytes = (size_t)128 * 1024;
+/* Far more than data and answers of a peer that reads: one that only asks for new keys must
+ * not fill the memory (B63). */
+static const size_t most_unread_bytes = (size_t)1024 * 1024;
 
 /* ----------------------------------------------------------------- reading */
 
@@ -57,6 +60,11 @@ static schan_result act_on(schan_engine *engine, schan__content content,
         engine->peer_closed = true;
         break;
     case SCHAN__CONTENT_POST_HANDSHAKE:
+        if (schan__buffer_size(&engine->outgoing) > most_unread_bytes) {
+            return schan__engine_fail_because(engine, SCHAN_ERR_SSPI,
+                                              SEC_E_ILLEGAL_MESSAGE, NULL,
+                                              SCHAN_CAUSE_UNREAD_ANSWERS, err);
+        }
         if (engine->info.protocol == SCHAN_TLS_1_3) {
             engine->state = SCHAN_STATE_POST_HANDSHAKE;
         } else if (schan__renegotiation_is_allowed(engine)) {

@@ -252,6 +252,7 @@ CAUSES = {
     "REFUSED_AFTER_HANDSHAKE": "seems to have refused the handshake after its end",
     "LARGE_HANDSHAKE": "larger than 64 KiB",
     "PEER_CHANGED": "another certificate or ALPN protocol",
+    "UNREAD_ANSWERS": "takes none of the answers",
 }
 
 

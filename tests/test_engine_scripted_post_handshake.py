@@ -404,3 +404,40 @@ def test_message_without_extra_is_an_error_under_tls_1_3_too(
     sspi.script(Decrypt(given=TICKET, status=RENEGOTIATE))  # 58
 
     assert ("ERR_SSPI", b"") == feed(engine, TICKET)
+
+
+MOST_ANSWERS = 17  # of 64 KiB each: what is over 1 MiB is no answer to a peer that reads
+
+
+def answered(size: int, times: int) -> list[Decrypt | Initialize]:
+    """Return the calls for so many messages that are each answered by a token."""
+    one = (
+        Decrypt(given=TICKET, status=RENEGOTIATE, extra=WHOLE),
+        Initialize(given=TICKET, status=OK, token=b"r" * size),
+    )
+    return [*one] * times
+
+
+def test_peer_that_asks_and_never_takes_the_answers_is_given_up(
+    sspi: FakeSSPI, open_engine: MakeEngine
+) -> None:
+    engine = open_engine()
+    one_more = Decrypt(given=TICKET, status=RENEGOTIATE, extra=WHOLE)
+    sspi.script(*answered(1 << 16, MOST_ANSWERS), one_more)
+
+    results = [feed(engine, TICKET)[0] for _ in range(MOST_ANSWERS + 2)]
+
+    assert ["WANT_READ"] * MOST_ANSWERS + ["ERR_SSPI"] * 2 == results  # 63
+    assert "UNREAD_ANSWERS" == engine.error.cause
+    assert b"r" * (1 << 16) * MOST_ANSWERS == engine.drain(1 << 21)
+
+
+def test_peer_that_takes_the_answers_may_ask_for_ever(
+    sspi: FakeSSPI, open_engine: MakeEngine
+) -> None:
+    engine = open_engine()
+    sspi.script(*answered(1 << 16, 3 * MOST_ANSWERS))
+
+    for _ in range(3 * MOST_ANSWERS):
+        assert ("WANT_READ", b"") == feed(engine, TICKET)
+        assert 1 << 16 == len(engine.drain())
