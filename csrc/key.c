@@ -327,11 +327,12 @@ schan_result schan__key_adopt(schan__key *out, schan_library *library, bool is_m
 {
     size_t size = 0;
 
-    while (size + 1 < SCHAN__CONTAINER_SIZE && container[size] != 0) {
+    while (size + 2 < SCHAN__CONTAINER_SIZE && container[size] != 0) {
         out->container[size] = container[size];
         size++;
     }
-    if (container[size] != 0) {
+    if (container[size] != 0) { /* nobody can have noted it */
+        schan__key_ways_of(library)->remove(library, is_machine, container);
         return schan__fail(err, SCHAN_ERR_CREDENTIAL, NTE_BAD_KEYSET_PARAM,
                            "PFXImportCertStore");
     }

@@ -127,8 +127,9 @@ typedef enum {
     SCHAN__KEY_CAPI = 3             /* PRIVATEKEYBLOB, as CryptoAPI exports it */
 } schan__key_type;
 
-#define SCHAN__KEY_NAME_SIZE  65  /* with its NUL */
-#define SCHAN__CONTAINER_SIZE 260 /* as CryptoAPI's; CNG's are shorter */
+#define SCHAN__KEY_NAME_SIZE 65 /* with its NUL */
+/* NCRYPT_MAX_KEY_NAME_LENGTH, its NUL, and one that a note in the registry may lack. */
+#define SCHAN__CONTAINER_SIZE 514
 
 /* A private key on disk that is ours to delete. */
 struct schan__key {

@@ -261,6 +261,35 @@ def test_key_that_may_not_be_exported_stays_where_windows_puts_it(
     assert ({}, {}) == (windows.disk, windows.journal)
 
 
+@pytest.mark.parametrize("size", [259, 260, 512])
+def test_longest_container_is_kept_noted_and_deleted(windows: FakeKeys, size: int) -> None:
+    windows.is_exportable = False  # the file chooses the name, NCRYPT_MAX_KEY_NAME_LENGTH at most
+    name = "n" * size
+
+    use(pfx(FakeCertificate(in_memory=True, container=name))(windows))
+
+    assert ([name], [(name, False)]) == ([*windows.journal.values()], [*windows.disk])
+    windows.processes[6000] = 77  # another process uses it, too
+    note = (container(6000, 77, HERE), False)
+    windows.journal[note] = name
+    forget()
+    assert {(name, False)} == set(windows.disk)
+    del windows.processes[6000]
+    _lib.use_system_table(windows.address)
+    use(pem())
+    forget()
+    assert ({}, {}) == (windows.disk, windows.journal)
+
+
+def test_container_with_a_name_beyond_all_limits_is_deleted_at_once(windows: FakeKeys) -> None:
+    windows.is_exportable = False
+
+    with pytest.raises(CredentialError):
+        use(pfx(FakeCertificate(in_memory=True, container="n" * 513))(windows))
+
+    assert ({}, {}) == (windows.disk, windows.journal)
+
+
 def test_notes_are_in_the_registry(windows: FakeKeys) -> None:
     _, windows_own = _lib.system_table_default()
     for name in ("SetKeyValueW", "DeleteKeyValueW", "OpenKeyExW", "EnumValueW", "CloseKey"):
