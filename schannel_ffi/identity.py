@@ -106,7 +106,7 @@ class OwnCertificate:
 
         Raises:
             ValueError: none or both of thumbprint and subject, a malformed thumbprint, an unknown
-                location.
+                location, a NUL in a text.
 
         Source: Microsoft Learn, "System Store Locations".
         """
@@ -116,6 +116,10 @@ class OwnCertificate:
             raise ValueError("name the certificate by either thumbprint or subject")
         if subject is not None and not subject.strip():
             raise ValueError("subject is empty: that would be any certificate")
+        if "\0" in store + (subject or ""):
+            raise ValueError(
+                "store and subject cannot hold NUL: Windows would not see what follows"
+            )
         digest = b"" if thumbprint is None else _read_thumbprint(thumbprint)
         return cls(StoreSource(store, location, digest, subject or ""))
 

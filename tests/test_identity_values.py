@@ -257,13 +257,15 @@ WRONG: list[dict[str, Any]] = [
     {"thumbprint": "g" * 40},
     {"subject": ""},
     {"subject": "  "},
+    {"subject": "\0mail"},
+    {"subject": "a", "store": "MY\0Root"},
     {"subject": "a", "location": "Services"},
 ]
 
 
 @pytest.mark.parametrize("arguments", WRONG)
 def test_unclear_certificate_of_a_store_is_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"thumbprint|subject|location"):
+    with pytest.raises(ValueError, match=r"thumbprint|subject|location|NUL"):
         ClientCertificate.from_store(**arguments)
 
 
