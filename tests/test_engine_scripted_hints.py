@@ -19,7 +19,7 @@ from fake_sspi_types import SCHANNEL_SESSION_NEVER_RESUMED, ClientBit, Status, f
 from fake_system import FakeSystem
 from scripted_engine import FINISHED, FLIGHT, HELLO, MakeEngine, alpn_list, alpn_offer
 
-from schannel_ffi import TLSError, _lib
+from schannel_ffi import CertificateError, CertificateReason, TLSError, _lib
 from schannel_ffi._lib import failures
 
 pytest_plugins = ["scripted_fixtures"]
@@ -268,6 +268,17 @@ def test_cause_is_what_the_error_says(cause: str, words: str) -> None:
     assert isinstance(error, TLSError)
     assert words in str(error)
     assert ("SEC_E_INTERNAL_ERROR", True) == (error.symbol, bool(error.hint))
+
+
+def test_missing_client_certificate_is_the_reason() -> None:
+    c, lib = _lib.require()
+    result, cause = lib.SCHAN_ERR_CERTIFICATE, lib.SCHAN_CAUSE_NO_CLIENT_CERTIFICATE
+    err = c.new("schan_error *", {"result": result, "alert": 116, "cause": cause})
+
+    error = failures.failure("TLS handshake", err)
+
+    assert isinstance(error, CertificateError)
+    assert CertificateReason.NO_CERTIFICATE is error.reason
 
 
 def test_every_cause_has_words() -> None:

@@ -25,6 +25,7 @@ from wire import TIME_LIMIT_S
 import schannel_ffi
 from schannel_ffi import (
     CertificateError,
+    CertificateReason,
     ClientAuthentication,
     ClientCertificate,
     HandshakeError,
@@ -240,6 +241,7 @@ def test_client_without_certificate_is_refused_where_it_is_required(
 
     assert isinstance(error, CertificateError)
     assert (CERTIFICATE_REQUIRED if is_tls13(client_context) else HANDSHAKE_FAILURE) == error.alert
+    assert CertificateReason.NO_CERTIFICATE is error.reason
 
 
 @wine_never_asks

@@ -115,7 +115,7 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
     if detail := ffi.string(err.detail).decode("ascii"):
         is_peers = err.result == lib.SCHAN_ERR_PROTOCOL
         sentence = f"{sentence}; it sent {detail!r}" if is_peers else f"{sentence}; {detail}"
-    return kind(
+    error = kind(
         f"{doing}: {sentence}",
         symbol=symbol,
         hint=hint,
@@ -123,6 +123,10 @@ def failure(doing: str, err: Any) -> errors.TLSError | MemoryError:
         winerror=err.status or None,  # B98: nor does it set these
         error_number=err.status if err.result == lib.SCHAN_ERR_SOCKET else None,
     )
+    is_missing = err.cause == lib.SCHAN_CAUSE_NO_CLIENT_CERTIFICATE
+    if is_missing and isinstance(error, errors.CertificateError):
+        error.reason = errors.CertificateReason.NO_CERTIFICATE
+    return error
 
 
 def is_between_records(error: errors.TruncatedStream) -> bool:
