@@ -702,6 +702,9 @@ SCHAN_MUST_CHECK schan_result schan_socket_info(schan_socket *self, schan_info *
 SCHAN_MUST_CHECK schan_result schan_socket_channel_binding(
     schan_socket *self, schan_channel_binding kind, uint8_t *data, size_t capacity,
     size_t *size, schan_error *err);
+/* As schan_engine_provide_credential, while no other thread is inside the engine. */
+SCHAN_MUST_CHECK schan_result schan_socket_provide_credential(
+    schan_socket *self, schan_credential *credential, schan_error *err);
 SCHAN_MUST_CHECK schan_result schan_socket_export(schan_socket *self, const char *label,
                                                   schan_span context, uint8_t *data,
                                                   size_t size, schan_error *err);

@@ -564,6 +564,17 @@ schan_result schan_socket_channel_binding(schan_socket *self,
     return result;
 }
 
+schan_result schan_socket_provide_credential(schan_socket *self,
+                                             schan_credential *credential,
+                                             schan_error *err)
+{
+    lock(self); /* another thread may ask what is pending, or say goodbye */
+    schan_result result =
+        schan_engine_provide_credential(self->engine, credential, err);
+    unlock(self);
+    return result;
+}
+
 schan_result schan_socket_export(schan_socket *self, const char *label,
                                  schan_span context, uint8_t *data, size_t size,
                                  schan_error *err)

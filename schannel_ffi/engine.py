@@ -305,7 +305,8 @@ class TLSEngine(Negotiated):
 
         Raises:
             TruncatedStream: TCP ended without close_notify, so data may be missing.
-            TLSError: a record could not be decrypted, or the peer is not verified yet.
+            TLSError: a record could not be decrypted, or the peer is not verified yet; or the
+                server asks for a certificate behind the handshake: `provide_credential` answers.
 
         Source: RFC 8446, 5.2; Microsoft Learn, "DecryptMessage (Schannel)".
         """

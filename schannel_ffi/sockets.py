@@ -191,7 +191,7 @@ class TLSSocket(Negotiated):
         wanted = self._requests.answering(
             lambda: self._use.wait(connection.handshake, deadline, "TLS handshake"),
             deadline,
-            self.close,
+            self._hang_up,
         )
         if Want(wanted) is Want.NOTHING:  # a server whose client has shown no certificate
             return
@@ -226,7 +226,7 @@ class TLSSocket(Negotiated):
             left = timeout and time_left(deadline)
             return self._use.call(turn, step, doing=doing, timeout=left)
 
-        return self._requests.answering(call, deadline, self.close)
+        return self._requests.answering(call, deadline, self._hang_up)
 
     # ------------------------------------------------------------------------------ receiving
 
@@ -436,6 +436,10 @@ class TLSSocket(Negotiated):
         if self._io_refs > 0:  # files of makefile() keep it open, as with socket.socket
             self._closes_with_files = True
             return
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close, whoever still has files of it."""
         self._use.close(self._say_goodbye, self._wake)
 
     def _say_goodbye(self) -> None:

@@ -5,6 +5,7 @@ Scripted SSPI under real sockets: no TLS, no certificate.
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +29,16 @@ from scripted_engine import FINISHED, FLIGHT, HELLO
 from waits import in_thread
 
 import schannel_ffi
-from schannel_ffi import Renegotiation, SocketClosed, TLSConfig, TLSError, TLSSocket, _lib
+from schannel_ffi import (
+    Renegotiation,
+    SocketClosed,
+    TLSConfig,
+    TLSEngine,
+    TLSError,
+    TLSSocket,
+    Want,
+    _lib,
+)
 
 pytest_plugins = ["scripted_fixtures"]
 pytestmark = pytest.mark.schannel
@@ -64,6 +74,26 @@ def goodbye(*, has_chosen: bool) -> tuple[Control, Initialize]:
 
 Choice = Callable[[TLSSocket], Any]
 Opened = Callable[[Choice], TLSSocket]
+
+
+class WatchedSSPI(FakeSSPI):
+    """SSPI that calls `on_free` where memory comes back to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_free: Callable[[], object] = lambda: None
+
+    def _free_buffer(self, memory: Any) -> int:
+        self.on_free()
+        return super()._free_buffer(memory)
+
+
+@pytest.fixture
+def sspi() -> Iterator[WatchedSSPI]:
+    fake = WatchedSSPI()
+    yield fake
+    gc.collect()
+    assert [] == fake.problems()
 
 
 @pytest.fixture
@@ -170,6 +200,74 @@ def test_exception_of_the_function_closes_the_socket(
         client.recv(100)
 
     assert -1 == client.fileno()
+
+
+def test_exception_of_the_function_closes_a_socket_that_has_files(
+    sspi: FakeSSPI, far: socket.socket, opened: Opened
+) -> None:
+    def fail(_: TLSSocket) -> object:
+        raise KeyError("no card in the reader")
+
+    client = opened(fail)
+    with client.makefile("rb") as file:
+        sspi.script(*SECOND, *goodbye(has_chosen=False))
+        far.sendall(HELLO_REQUEST + SECOND_FLIGHT)
+
+        with pytest.raises(KeyError):
+            file.read(1)
+
+        assert -1 == client.fileno()
+
+
+def test_nobody_goes_on_while_the_answer_is_being_taken(
+    sspi: WatchedSSPI, far: socket.socket, opened: Opened
+) -> None:
+    waited: list[bool] = []
+
+    def look(client: TLSSocket) -> None:
+        thread = threading.Thread(target=lambda: client.has_pending)
+        thread.start()
+        thread.join(0.3)
+        waited.append(thread.is_alive())
+
+    def choose(client: TLSSocket) -> None:
+        def when_issuers_come_back() -> None:
+            sspi.on_free = lambda: None
+            look(client)
+
+        sspi.on_free = when_issuers_come_back
+
+    sspi.issuers = [b"an authority"]
+    with opened(choose) as client:
+        sspi.script(*SECOND, ANSWERED, AFTERWARDS, *goodbye(has_chosen=True))
+        far.sendall(HELLO_REQUEST + SECOND_FLIGHT + DATA)
+        received = client.recv(100)
+
+    assert (b"250 ok", [True]) == (received, waited)
+
+
+def test_question_behind_the_handshake_is_told_and_can_be_answered(sspi: FakeSSPI) -> None:
+    sspi.script(
+        *OPENING,
+        Decrypt(given=DATA, status=Status.SEC_I_RENEGOTIATE, extra=(0, len(DATA))),
+        Initialize(given=DATA, status=ASKED, is_supplied=False),
+        Initialize(given=DATA, status=Status.SEC_E_OK),
+    )
+    _lib.use_function_table(sspi.address)
+    config = TLSConfig(insecure_skip_verify=True)
+    with TLSEngine(config, asks_for_credential=True) as engine:
+        engine.handshake()
+        engine.feed(FLIGHT)
+        assert Want.VERIFY is engine.handshake()
+        engine.verify()
+        engine.feed(DATA)
+
+        with pytest.raises(TLSError, match=r"client certificate.*provide_credential"):
+            engine.read()
+        engine.provide_credential(None)
+
+        assert engine.read() is None
+    _lib.use_function_table(None)
 
 
 def test_sender_waits_for_the_answer_to_the_receivers_question(

@@ -12,6 +12,7 @@ from schannel_ffi._lib.info import Agreed, agreed, channel_binding, exported, se
 from schannel_ffi._lib.outgoing import Outgoing
 from schannel_ffi._lib.shared import credential_for, protocol_bits
 from schannel_ffi.config import ClientAuthentication, Renegotiation, TLSConfig
+from schannel_ffi.errors import TLSError
 from schannel_ffi.server_name import ServerName
 
 _CLIENT_AUTHENTICATION = {
@@ -34,8 +35,15 @@ class Role:
     asks: bool = False
 
 
-class CredentialWanted(Exception):
+class CredentialWanted(TLSError):
     """The server asks for a client certificate: `provide_credential`, then call again (B93)."""
+
+    def __init__(self) -> None:
+        """Say what to do, to who calls something else than `handshake`."""
+        super().__init__(
+            "the server asks for a client certificate",
+            hint="answer by provide_credential, then call again",
+        )
 
 
 def new_engine(config: TLSConfig, role: Role) -> Any:
@@ -108,7 +116,7 @@ class EngineOwner:
         """Answer `CredentialWanted` by the client certificate of these settings, None: by none."""
         credential = credential_for(config) if config is not None else self._ffi.NULL
         err = self._ffi.new("schan_error *")
-        result = self._lib.schan_engine_provide_credential(self.engine(), credential, err)
+        result = self._function("provide_credential")(self._handle, credential, err)
         check(result, "presenting a client certificate", err)
 
     def _checked(self, result: int, doing: str, err: Any) -> int:
