@@ -279,6 +279,9 @@ static SECURITY_STATUS initialize(provider_context *context, SecBuffer *input,
     if (input == NULL && context->is_shut_down) {
         return after_control(context, output);
     }
+    if (context->is_server && toy.start_status != 0 && !context->is_done) {
+        return toy.start_status; /* and says nothing (B80) */
+    }
     if (input == NULL) {
         if (context->phase == PROVIDER_POST_HANDSHAKE) { /* B60 */
             toy.alpn = toy.alpn_of_renegotiation;

@@ -38,7 +38,7 @@ struct toy {
     bool uses_less_room; /* than header and trailer were given (B50) */
     DWORD protocol;
     SECURITY_STATUS acquire_statuses[2]; /* for SCH_CREDENTIALS, SCHANNEL_CRED */
-    SECURITY_STATUS start_status;        /* instead of SEC_I_CONTINUE_NEEDED */
+    SECURITY_STATUS start_status; /* of the first call, instead of what it would be */
     ULONG lacking_flags;
     SECURITY_STATUS control_status;
     ULONG failing_query; /* this attribute is not there */
