@@ -253,7 +253,7 @@ schan_result schan_credential_new(schan_credential **out, schan_library *library
     credential->references = 1;
     credential->library = schan__library_share(library);
     credential->is_server = config->is_server != 0;
-    credential->identity = schan__identity_share(config->identity);
+    credential->identity = schan__identity_share(config->identity); /* B7 */
     credential->resumption_is_off = config->disable_resumption != 0;
     SecInvalidateHandle(&credential->handle);
 

@@ -113,7 +113,8 @@ schan_result schan_engine_new(schan_engine **out, schan_credential *credential,
     engine->library = credential->library;
     engine->is_server = credential->is_server;
     engine->protocols = config->protocols;
-    engine->may_renegotiate = config->renegotiation == SCHAN_RENEGOTIATION_ALLOW;
+    engine->may_renegotiate = /* B62: what may wait for a PIN is never done unasked */
+        config->renegotiation == SCHAN_RENEGOTIATION_ALLOW;
     engine->asks_for_credential =
         config->asks_for_credential != 0 && credential->identity == NULL;
     engine->client_authentication = config->client_authentication;
@@ -205,10 +206,10 @@ schan_result schan__engine_next_input(schan_engine *engine, size_t *size, uint8_
     if (!schan__record_frame(&engine->incoming, engine->claimed, &record)) {
         return fail_not_tls(engine, engine->claimed, err);
     }
-    if (!record.is_complete) {
+    if (!record.is_complete) { /* B34: nothing new, nothing to ask SSPI */
         return engine->is_eof ? fail_at_eof(engine, err) : SCHAN_WANT_READ;
     }
-    *size += record.size;
+    *size += record.size; /* B26: one record, never what stands behind it */
     *type = record.type;
     return SCHAN_OK;
 }
@@ -270,7 +271,7 @@ schan_result schan__engine_advance(schan_engine *engine, schan__step *step,
     if (result != SCHAN_OK) {
         return result;
     }
-    if (size > most_handshake_bytes) {
+    if (size > most_handshake_bytes) { /* B31 */
         return schan__engine_fail_because(engine, SCHAN_ERR_HANDSHAKE,
                                           SEC_E_ILLEGAL_MESSAGE, NULL,
                                           SCHAN_CAUSE_LARGE_HANDSHAKE, err);
@@ -315,7 +316,7 @@ static schan_result continue_handshake(schan_engine *engine, schan_error *err)
     if (engine->is_server && has_shown_nothing) {
         return open_without_verdict(engine, err);
     }
-    engine->state = SCHAN_STATE_VERIFY;
+    engine->state = SCHAN_STATE_VERIFY; /* B47: a resumed session, too */
     return SCHAN_WANT_VERIFY;
 }
 
@@ -325,7 +326,7 @@ static schan_result begin_handshake(schan_engine *engine, schan_error *err)
     schan_result result =
         engine->is_server ? SCHAN_OK : schan__handshake_start(engine, err);
 
-    if (result == SCHAN_OK) {
+    if (result == SCHAN_OK) { /* B27: a call that succeeded is never made again */
         engine->state = SCHAN_STATE_HANDSHAKE;
     }
     return result;
@@ -434,7 +435,7 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
     if (verdict->reason == SCHAN_REASON_NONE) {
         return accept_peer(engine, err);
     }
-    if (!drop_held(engine)) { /* B85: else the peer could not read an alert */
+    if (!drop_held(engine)) { /* B45; B85: else the peer could not read an alert */
         (void)schan__alert_send(engine, schan__alert_for(verdict->reason));
     }
     return schan__engine_fail(engine, SCHAN_ERR_CERTIFICATE, verdict->status, NULL,

@@ -234,7 +234,7 @@ static ULONG fill_input(schan_engine *engine, SecBuffer *input, ULONG size)
 {
     input[0] = schan__sspi_buffer(SECBUFFER_TOKEN,
                                   schan__buffer_head(&engine->incoming), size);
-    input[1] = schan__sspi_buffer(SECBUFFER_EMPTY, NULL, 0);
+    input[1] = schan__sspi_buffer(SECBUFFER_EMPTY, NULL, 0); /* B19, B20 */
     input[2] = schan__sspi_buffer(SECBUFFER_APPLICATION_PROTOCOLS, engine->alpn_offer,
                                   engine->alpn_offer_size);
     bool has_offer =
@@ -294,6 +294,7 @@ schan_result schan__handshake_step(schan_engine *engine, size_t size, schan__ste
     call.is_first = !engine->has_handle;
     call.queued_before = schan__buffer_size(&engine->outgoing);
     call.status = schan__sspi_advance(engine, &description, &call.out);
+    /* B24, B32: now, whatever the status is judged to mean */
     if (!schan__sspi_queue_tokens(engine, &call.out, queue_for(engine, call.status))) {
         return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
     }

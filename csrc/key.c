@@ -149,7 +149,7 @@ static bool is_of_a_dead_process(schan_library *library, const wchar_t *name)
     if (!read_name(name, &self) || self.computer != this_computer(system)) {
         return false;
     }
-    if (!system->ProcessStart((DWORD)self.process, &start)) {
+    if (!system->ProcessStart((DWORD)self.process, &start)) { /* B87 */
         return true;
     }
     return start != 0 && start != self.start;
@@ -270,6 +270,7 @@ static bool delist(schan_library *library, schan__key *key, schan__key *out)
     return is_ours;
 }
 
+/* B87: on every way out. */
 void schan__key_delete(schan__key *key)
 {
     schan__key own = {0};

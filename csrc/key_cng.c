@@ -15,7 +15,7 @@ static const wchar_t provider_name[] = MS_KEY_STORAGE_PROVIDER;
 
 static DWORD key_flags(bool is_machine)
 {
-    return NCRYPT_SILENT_FLAG | (is_machine ? NCRYPT_MACHINE_KEY_FLAG : 0U);
+    return NCRYPT_SILENT_FLAG | (is_machine ? NCRYPT_MACHINE_KEY_FLAG : 0U); /* B88 */
 }
 
 static schan_result open_provider(const schan_system *system, NCRYPT_PROV_HANDLE *out,
@@ -47,6 +47,7 @@ static schan_result import_key(const schan__key *key, schan__key_type type,
 {
     const schan_system *system = key->library->system;
     wchar_t name[SCHAN__KEY_NAME_SIZE] = {0};
+    /* B87: a name of our own */
     NCryptBuffer buffer = {sizeof(name), NCRYPTBUFFER_PKCS_KEY_NAME, name};
     NCryptBufferDesc named = {NCRYPTBUFFER_VERSION, 1, &buffer};
     NCRYPT_PROV_HANDLE provider = 0;

@@ -99,7 +99,7 @@ static bool collect(schan_engine *engine)
     engine->sent[0] = system->CertDuplicateCertificateContext(engine->peer);
     size_t count = list_others(engine, engine->sent + 1, room);
     engine->sent_count = 1 + (count < room ? count : room);
-    put_in_order(engine->sent, engine->sent_count);
+    put_in_order(engine->sent, engine->sent_count); /* B39 */
     return true;
 }
 

@@ -244,7 +244,8 @@ schan_result schan_identity_from_pfx(schan_identity **out, schan_library *librar
 
     *out = NULL;
     HCERTSTORE store =
-        open_pfx(library, pfx, password, PKCS12_NO_PERSIST_KEY | CRYPT_EXPORTABLE, err);
+        open_pfx(library, pfx, password, PKCS12_NO_PERSIST_KEY | CRYPT_EXPORTABLE,
+                 err); /* B87 */
     if (store == NULL) {
         return SCHAN_ERR_CREDENTIAL;
     }
@@ -253,7 +254,7 @@ schan_result schan_identity_from_pfx(schan_identity **out, schan_library *librar
         system->CertCloseStore(store, 0);
         return SCHAN_ERR_CREDENTIAL;
     }
-    if (config->ephemeral) {
+    if (config->ephemeral) { /* B10 */
         return keep_as_it_is(out, library, store, certificate, err);
     }
     schan_result result = keep_key(out, library, store, certificate,

@@ -28,15 +28,16 @@ bool schan__record_frame(const schan__buffer *incoming, size_t offset,
     }
     header += offset;
     record->type = header[0];
+    /* B33: neither a record's type nor its version: the peer speaks something else */
     if (header[0] < type_lowest || header[0] > type_highest ||
         (available > 1 && header[1] != version_major)) {
         return false;
     }
-    if (available < SCHAN__RECORD_HEADER) {
+    if (available < SCHAN__RECORD_HEADER) { /* B55 */
         return true;
     }
     record->size = SCHAN__RECORD_HEADER + ((size_t)header[3] << 8U | header[4]);
-    record->is_complete = available >= record->size;
+    record->is_complete = available >= record->size; /* B54 */
     return record->size <= SCHAN__RECORD_MAX;
 }
 
@@ -123,7 +124,7 @@ static bool claim_extra(schan_engine *engine, size_t size, const SecBuffer *extr
     if (claimed > 0) { /* without a pointer EXTRA is the end of the input (B22) */
         (void)locate(engine, size, extra, &offset);
     }
-    if (engine->plain_size > 0) {
+    if (engine->plain_size > 0) { /* B59: it goes out before the message is seen to */
         const uint8_t *plain =
             schan__buffer_head(&engine->incoming) + engine->plain_offset;
         if (!schan__buffer_append(&engine->spill, plain, engine->plain_size)) {
@@ -132,7 +133,7 @@ static bool claim_extra(schan_engine *engine, size_t size, const SecBuffer *extr
         engine->plain_size = 0;
     }
     engine->record_size = 0;
-    engine->claimed = claimed;
+    engine->claimed = claimed; /* B58: these bytes, framed by nobody again */
     schan__buffer_consume(&engine->incoming, offset);
     if (claimed > 0) {
         schan__buffer_close_gap(&engine->incoming, claimed, size - offset - claimed);
@@ -168,7 +169,7 @@ static schan_result take_decrypted(schan_engine *engine, size_t size,
         }
         return SCHAN_OK;
     }
-    engine->record_size = size - left_over;
+    engine->record_size = size - left_over; /* B57 */
     engine->claimed = left_over;
     return SCHAN_OK;
 }
@@ -263,7 +264,7 @@ static size_t pack(uint8_t *start, const SecBuffer *buffers)
 {
     size_t size = 0;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) { /* B37, B49: by the sizes that came back */
         const uint8_t *part = buffers[i].pvBuffer;
         if (buffers[i].cbBuffer > 0 && part != start + size) {
             memmove(start + size, part, buffers[i].cbBuffer);
@@ -289,7 +290,8 @@ schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans
     }
     uint8_t *start = schan__buffer_tail(&engine->outgoing);
     uint8_t *data = start + sizes->cbHeader;
-    size_t size = gather(data, sizes->cbMaximumMessage, spans, count, position);
+    size_t size =
+        gather(data, sizes->cbMaximumMessage, spans, count, position); /* B50 */
     if (size == 0) {
         return SCHAN_OK; /* B51: no empty records */
     }

@@ -43,8 +43,8 @@ typedef struct schan_sspi_package { /* SecPkgInfoW */
     wchar_t *comment;
 } schan_sspi_package;
 
-/* Members keep the names of SecurityFunctionTableW. Times are FILETIMEs in local time.
- */
+/* Members keep the names of SecurityFunctionTableW, and are __stdcall (B94). Times are
+ * FILETIMEs in local time. */
 typedef struct schan_sspi_table {
     uint32_t dwVersion;
     int32_t(__stdcall *EnumerateSecurityPackagesW)(uint32_t *count,

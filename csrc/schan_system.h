@@ -17,7 +17,7 @@
 
 /* [cdef] from here to [/cdef] is also read by cffi (build_ffi.py) */
 
-struct schan_system {
+struct schan_system { /* B94: without __stdcall 32-bit Windows breaks */
     /* ntdll: the true build number of Windows, which GetVersionEx hides */
     DWORD(__stdcall *WindowsBuild)(void);
 

@@ -101,7 +101,7 @@ static schan_result has_subject(schan_library *library, schan_span der,
     }
     result = schan_certificate_name(library, der, SCHAN_NAME_SUBJECT, text, capacity,
                                     &size, err);
-    *is_wanted = result == SCHAN_OK && contains(text, subject);
+    *is_wanted = result == SCHAN_OK && contains(text, subject); /* B9 */
     schan__release(text);
     return result;
 }

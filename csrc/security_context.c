@@ -67,6 +67,7 @@ void schan__sspi_drop_tokens(schan_engine *engine, schan__output *out)
     }
 }
 
+/* B27: each token is queued once, and the call that made it is not made again. */
 bool schan__sspi_queue_tokens(schan_engine *engine, schan__output *out,
                               schan__buffer *queue)
 {
@@ -93,6 +94,7 @@ static ULONG flags_of_client(const schan_engine *engine)
 {
     bool is_asked_first = engine->asks_for_credential && !engine->has_chosen;
 
+    /* B5: nor does Windows look for a certificate of its own then */
     return is_asked_first ? client_flags : client_flags | ISC_REQ_USE_SUPPLIED_CREDS;
 }
 
@@ -104,8 +106,8 @@ static SECURITY_STATUS initialize(schan_engine *engine, SecBufferDesc *input,
 
     return engine->library->sspi->InitializeSecurityContextW(
         &engine->credential->handle, is_first ? NULL : &engine->handle,
-        engine->server_name, flags_of_client(engine), 0, 0, input, 0,
-        is_first ? &engine->handle : NULL, output, flags, &expiry);
+        engine->server_name /* B18: the same each time */, flags_of_client(engine), 0,
+        0, input, 0, is_first ? &engine->handle : NULL, output, flags, &expiry);
 }
 
 static SECURITY_STATUS accept_client(schan_engine *engine, SecBufferDesc *input,
@@ -137,7 +139,7 @@ SECURITY_STATUS schan__sspi_advance(schan_engine *engine, SecBufferDesc *input,
     bool is_first = !engine->has_handle;
 
     memset(out, 0, sizeof(*out));
-    out->buffers[0] = schan__sspi_buffer(SECBUFFER_TOKEN, NULL, 0);
+    out->buffers[0] = schan__sspi_buffer(SECBUFFER_TOKEN, NULL, 0); /* B20 */
     out->buffers[1] = schan__sspi_buffer(SECBUFFER_ALERT, NULL, 0);
     out->buffers[2] = schan__sspi_buffer(SECBUFFER_EMPTY, NULL, 0);
     schan__sspi_enter(engine->library, is_first);
@@ -161,7 +163,7 @@ bool schan__sspi_is_as_asked(const schan_engine *engine, const schan__output *ou
     ULONG wanted =
         engine->is_server ? indispensable_to_servers : indispensable_to_clients;
 
-    return (out->flags & wanted) == wanted;
+    return (out->flags & wanted) == wanted; /* B35 */
 }
 
 /* ------------------------------------------------------------ other calls */

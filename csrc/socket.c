@@ -16,7 +16,7 @@
 #include <limits.h>
 
 static const size_t smallest_receive = (size_t)2 * SCHAN__RECORD_MAX;
-static const uint32_t longest_slice_ms = 100;
+static const uint32_t longest_slice_ms = 100; /* B83: then Python sees Ctrl-C */
 static const size_t largest_receive = (size_t)256 * 1024;
 static const uint64_t large_upload = (uint64_t)256 * 1024;
 static const ULONGLONG backlog_age_ms = 1000;
@@ -77,7 +77,8 @@ static void unlock(schan_socket *self)
     ReleaseSRWLockExclusive(&self->lock);
 }
 
-/* Lets a waiting thread in: the lock is not fair, and whoever moves bytes moves them on. */
+/* Lets a waiting thread in (B74): the lock is not fair, and whoever moves bytes moves them
+ * on. */
 static void give_way(schan_socket *self)
 {
     const int most_tries = 1000;
@@ -154,7 +155,7 @@ static schan_result send_queued(round_trip *trip)
             }
             return fail_winsock(self, "send", trip->err);
         }
-        schan__buffer_consume(outgoing, (size_t)sent);
+        schan__buffer_consume(outgoing, (size_t)sent); /* B52: the rest stays queued */
         follow_backlog(self, (size_t)sent);
         trip->has_moved = true;
     }
@@ -526,6 +527,7 @@ schan_result schan_socket_flush(schan_socket *self, uint32_t timeout_ms,
     return run_until(self, &wanted, timeout_ms, err);
 }
 
+/* B66: an end and a failure are something to read, too. */
 int schan_socket_has_pending(schan_socket *self)
 {
     schan_span view = {0};

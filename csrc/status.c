@@ -277,6 +277,7 @@ static const schan_text *find(const schan_text *rows, size_t count, int32_t code
     return NULL;
 }
 
+/* B75: our own words; those of Windows are vague, and in the language of the machine. */
 const schan_text *schan_status_text(int32_t status)
 {
     return find(statuses, sizeof(statuses) / sizeof(statuses[0]), status);

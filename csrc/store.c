@@ -23,7 +23,7 @@ static schan_result make_chain_engine(schan_trust *trust, schan_error *err)
     CERT_CHAIN_ENGINE_CONFIG config = {0};
 
     config.cbSize = sizeof(config);
-    config.hExclusiveRoot = trust->anchors;
+    config.hExclusiveRoot = trust->anchors; /* B41 */
     config.dwExclusiveFlags = allow_intermediate_anchors;
     if (system->CertCreateCertificateChainEngine(&config, &trust->chain_engine)) {
         return SCHAN_OK;

@@ -65,11 +65,11 @@ static schan_result act_on(schan_engine *engine, schan__content content,
                                               SEC_E_ILLEGAL_MESSAGE, NULL,
                                               SCHAN_CAUSE_UNREAD_ANSWERS, err);
         }
-        if (engine->info.protocol == SCHAN_TLS_1_3) {
+        if (engine->info.protocol == SCHAN_TLS_1_3) { /* B58, B63 */
             engine->state = SCHAN_STATE_POST_HANDSHAKE;
         } else if (schan__renegotiation_is_allowed(engine)) {
             schan__renegotiation_begin(engine); /* B60 */
-        } else {
+        } else {                                /* B60, B62 */
             return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_I_RENEGOTIATE,
                                       "DecryptMessage", err);
         }
@@ -194,9 +194,10 @@ schan_result schan_engine_read(schan_engine *engine, void *data, size_t capacity
         schan_engine_consume(engine, part);
         *size += part;
     }
-    return *size > 0 ? SCHAN_OK : result;
+    return *size > 0 ? SCHAN_OK : result; /* B67 */
 }
 
+/* B66: what a caller would wait for in vain at the socket. */
 size_t schan_engine_pending(schan_engine *engine)
 {
     schan_span view = {0};

@@ -71,7 +71,7 @@ class CredentialRequests:
         issuers = self._alone(self._owner.issuers, deadline)
         self._is_asking = True
         try:
-            chosen = with_certificate(self._config, function(issuers))
+            chosen = with_certificate(self._config, function(issuers))  # B93: no lock held
             self._alone(lambda: self._owner.provide_credential(chosen), deadline)
         except BaseException:
             give_up()

@@ -20,7 +20,7 @@ from schannel_ffi.errors import SocketClosed, TLSError, TLSTimeout, WouldBlock
 
 __all__ = ["HandleUse", "deadline_of", "give_back", "take_turn", "time_left"]
 
-SLICE_MS: Final = 100
+SLICE_MS: Final = 100  # B83
 SLICE_SECONDS: Final = SLICE_MS / 1000
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class HandleUse:
                 self._users.add(user)  # what farewell and wake use stays valid
                 self.is_closed = True
             farewell()
-            if len(self._users) > 1:
+            if len(self._users) > 1:  # B84
                 wake()
         finally:
             self._leave(user)
@@ -158,7 +158,7 @@ class HandleUse:
         """Count a user out, also one that never came in; the last of a closed handle releases."""
         with self._count:
             self._users.discard(user)
-            is_last = self.is_closed and not self._users and self._is_ours
+            is_last = self.is_closed and not self._users and self._is_ours  # B84
             if is_last:
                 self._is_ours = False
         if is_last:

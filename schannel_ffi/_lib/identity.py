@@ -161,7 +161,7 @@ def _new_identity(
     try:
         handle = new_handle("schan_identity", "schan_identity_free", doing, make)
     except errors.CredentialError as error:
-        if (error.winerror or 0) & 0xFFFFFFFF not in _KEY_SET_TROUBLES:
+        if (error.winerror or 0) & 0xFFFFFFFF not in _KEY_SET_TROUBLES:  # B88
             raise _told(error, library) from error
         scope = source.key_scope
         hint = _NO_MACHINE_RIGHTS if scope == "machine" else _NO_PROFILE
@@ -173,7 +173,7 @@ def _new_identity(
 
 def _warn_of_missing_intermediates(library: Any, identity: Any) -> None:
     ffi, lib = require()
-    if not lib.schan_identity_misses_intermediates(identity):
+    if not lib.schan_identity_misses_intermediates(identity):  # B11
         return
     span = lib.schan_identity_certificate(identity)
     subject = name_of(library, bytes(ffi.buffer(span.data, span.size)))

@@ -110,7 +110,7 @@ class Verification:
             return self._verdict
         if time.monotonic() < self._end:
             return None
-        for attempt in self._attempts:
+        for attempt in self._attempts:  # B86
             self._start(*attempt)
             return None
         self._verdict.reason = self._lib.SCHAN_REASON_TIMED_OUT

@@ -104,7 +104,7 @@ class Credential(Handle):
         Raises:
             SSPIError: the package does not have it; the table is older than version 3.
         """
-        self._set("SetCredentialsAttributes", attribute, data)
+        self._set("SetCredentialsAttributes", attribute, data)  # B79: CLIENT_CERT_POLICY, say
 
     def _auth_data(self, data: Any) -> Any:
         if data is None or isinstance(data, int):
