@@ -278,7 +278,7 @@ def test_every_member_of_the_system_table_is_windows_own() -> None:
     assert [] == [k for k, v in filled.items() if v != k and not v.startswith("windows_")]
 
 
-@pytest.mark.parametrize("header", ["schan_system.h"])
+@pytest.mark.parametrize("header", ["schan_system.h", "schan_sspi.h"])
 def test_functions_of_windows_are_stdcall(header: str) -> None:
     """Without it only 32-bit Windows breaks (B94); the cdef is cut out of these headers."""
     pointers = re.findall(r"\(([^()]*)\*\s*(\w+)\)\s*\(", code_of(CSRC / header))

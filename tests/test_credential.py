@@ -182,8 +182,6 @@ def test_failure_of_the_old_structure_is_the_one_told(credentials: Credentials) 
 FLAGS = [  # settings, flags
     ({}, SAFE | CredentialFlag.USE_STRONG_CRYPTO),  # 4, 5, 6
     ({"allow_weak_crypto": 1}, SAFE),  # 4
-    ({"check_revocation": 1}, SAFE | STAPLE | CredentialFlag.USE_STRONG_CRYPTO),  # 15
-    ({"check_revocation": 1, "allow_weak_crypto": 1}, SAFE | STAPLE),
 ]
 
 
@@ -198,6 +196,16 @@ def test_flags_are_safe_in_both_structures(
     credentials.make(TLS_1_2, **settings)
 
     assert (kind, flags) == credentials.asked[-1][:2]
+
+
+@pytest.mark.parametrize("weak", [0, 1])
+def test_stapled_answer_is_asked_for_where_revocation_matters(
+    credentials: Credentials, weak: int
+) -> None:
+    credentials.make(TLS_1_2, check_revocation=1, allow_weak_crypto=weak)
+
+    strong = 0 if weak else CredentialFlag.USE_STRONG_CRYPTO
+    assert (SCH_CREDENTIALS, SAFE | STAPLE | strong) == credentials.asked[-1][:2]  # B15
 
 
 @pytest.mark.parametrize("kind", [SCH_CREDENTIALS, SCHANNEL_CRED], ids=["new", "old"])
