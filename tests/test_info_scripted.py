@@ -193,10 +193,14 @@ def test_peer_without_a_certificate_has_sent_none(
     assert ([], b"") == (engine.sent(), engine.certificate())
 
 
+@pytest.mark.parametrize("is_empty", [False, True], ids=["refused", "empty"])
 def test_certificate_is_found_by_the_other_attribute(
-    sspi: FakeSSPI, system: FakeSystem, make_engine: MakeEngine
+    sspi: FakeSSPI, system: FakeSystem, make_engine: MakeEngine, *, is_empty: bool
 ) -> None:
-    sspi.query_status[Attribute.REMOTE_CERT_CONTEXT] = Status.SEC_E_INTERNAL_ERROR  # 38
+    if is_empty:
+        sspi.peer_certificate = lambda: 0  # B38
+    else:
+        sspi.query_status[Attribute.REMOTE_CERT_CONTEXT] = Status.SEC_E_INTERNAL_ERROR  # B38
     sspi.facts.chain = lambda: system.sent(system.certificate(names=LEAF), ISSUING, OWN)
 
     engine = shake_hands(sspi, make_engine, system)
