@@ -132,7 +132,7 @@ static void follow_backlog(schan_socket *self, size_t sent)
                                &ideal, sizeof(ideal), &answered) == 0 &&
         self->system->getsockopt(self->handle, SOL_SOCKET, SO_SNDBUF, (char *)&held,
                                  &size) == 0 &&
-        ideal > held && ideal > usual_backlog && ideal <= largest_backlog) {
+        ideal > held && ideal > usual_backlog && ideal <= largest_backlog) { /* B92 */
         (void)self->system->setsockopt(self->handle, SOL_SOCKET, SO_SNDBUF,
                                        (const char *)&ideal, (int)sizeof(ideal));
     }

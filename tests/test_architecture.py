@@ -303,6 +303,7 @@ LONG_FOR_A_REASON = {
     "schan_verification_new": "copies one by one what the job owns",
     "judge_with": "fills the parameters of one call",
     "schan__der_next": "the whole of a DER header, checked in its order",
+    "schan_identity_from_pfx": "what a failure gives back, in the order of its making",
     "choose": "the certificates of a PFX, and why each is or is not the one",
     "to_capi": "turns one key structure into another, number by number",
     "import_key": "each step of making a key has an end of its own",

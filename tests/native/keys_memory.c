@@ -6,7 +6,7 @@
 
 #include "system_parts.h"
 
-enum { most_keys = 12, most_notes = 12, name_room = 300, this_process = 4711 };
+enum { most_keys = 12, most_notes = 12, name_room = 520, this_process = 4711 };
 
 typedef struct {
     bool is_there;

@@ -115,17 +115,17 @@ TEST(other_keys_of_a_file_are_deleted_with_their_containers)
 
 TEST(a_container_whose_name_is_too_long_is_refused)
 {
-    static wchar_t longest[262];
+    static wchar_t longest[515];
 
     begin(false);
-    for (size_t i = 0; i < 259; i++) {
+    for (size_t i = 0; i < 512; i++) {
         longest[i] = L'n';
     }
     schan__key key = {0};
     schan_error err = {0};
     CHECK_EQUAL(SCHAN_OK, schan__key_adopt(&key, library, false, longest, NULL));
     schan__key_delete(&key);
-    longest[259] = L'n';
+    longest[512] = L'n';
     schan__key another = {0};
     CHECK_EQUAL(SCHAN_ERR_CREDENTIAL,
                 schan__key_adopt(&another, library, false, longest, &err));
