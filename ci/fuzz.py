@@ -60,7 +60,7 @@ PLANTS = [
     Plant(
         "a DER length is not compared with what is there",
         "names",
-        "host_name.c",
+        "der.c",
         "if (size > rest->size - header) {",
         "if (size > rest->size - header + 1) {",
     ),
@@ -75,8 +75,8 @@ PLANTS = [
         "EXTRA that is larger than the input is believed",
         "statuses",
         "record.c",
-        "if (extra == NULL || extra->cbBuffer > size) {",
-        "if (extra == NULL) {",
+        "if (claimed > size || (claimed == 0 && engine->info.protocol == SCHAN_TLS_1_3)) {",
+        "if (claimed == 0 && engine->info.protocol == SCHAN_TLS_1_3) {",
     ),
 ]
 
