@@ -166,7 +166,7 @@ static schan_result keep_as_it_is(schan_identity **out, schan_library *library,
     return result;
 }
 
-/* Deletes the keys that came along with the chosen one. */
+/* Deletes the keys that came along with the chosen one; with "" all. */
 static void delete_other_keys(schan_library *library, HCERTSTORE store,
                               const wchar_t *chosen, bool is_machine)
 {
@@ -216,7 +216,8 @@ static schan_result keep_where_it_is(schan_identity **out, schan_library *librar
         return SCHAN_ERR_CREDENTIAL;
     }
     PCCERT_CONTEXT certificate = choose(library, store, config->is_server != 0, err);
-    if (certificate == NULL) {
+    if (certificate == NULL) { /* its time may just have come, or be over */
+        delete_other_keys(library, store, L"", is_machine);
         library->system->CertCloseStore(store, 0);
         return SCHAN_ERR_CREDENTIAL;
     }

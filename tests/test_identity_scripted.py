@@ -290,6 +290,23 @@ def test_container_with_a_name_beyond_all_limits_is_deleted_at_once(windows: Fak
     assert ({}, {}) == (windows.disk, windows.journal)
 
 
+def test_keys_do_not_stay_where_no_certificate_fits_any_more(windows: FakeKeys) -> None:
+    windows.is_exportable = False
+    own = FakeCertificate(in_memory=True, container="one")
+    old = FakeCertificate("CN=old", in_memory=True, container="two", valid=1)
+    look = windows._CertVerifyTimeValidity
+
+    def expire(*arguments: Any) -> int:  # between the import in memory and that on disk
+        return look(*arguments) if len(windows.pfx_calls) == 1 else 1
+
+    windows.replace("CertVerifyTimeValidity", expire)
+
+    with pytest.raises(CredentialError):
+        use(pfx(own, old)(windows))
+
+    assert ({}, {}) == (windows.disk, windows.journal)
+
+
 def test_notes_are_in_the_registry(windows: FakeKeys) -> None:
     _, windows_own = _lib.system_table_default()
     for name in ("SetKeyValueW", "DeleteKeyValueW", "OpenKeyExW", "EnumValueW", "CloseKey"):
