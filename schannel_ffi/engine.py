@@ -258,14 +258,15 @@ class TLSEngine(Negotiated):
     def _conclude(self, verification: _lib.Verification, verdict: Any) -> None:
         if self._is_open():  # another thread was as fast
             return
-        self._chain = verification.chain()
+        chain = verification.chain()
         self._verification = None
         if verdict.reason == 0:
             self._engine.accept()
+            self._chain = chain
             return
         self._engine.refuse(verdict)
         peer = str(self._role.name or "the peer")
-        shown = self._chain or self._engine.sent_certificates()[:1]
+        shown = chain or self._engine.sent_certificates()[:1]
         self._refusal = partial(_lib.certificate_failure, peer, verdict, shown)
         raise self._refusal()
 

@@ -206,6 +206,8 @@ def test_wrong_peer_is_refused_and_gets_no_data(
     with pytest.raises(CertificateError):
         wire.engine.write(b"secret")
 
+    assert () == wire.engine.verified_chain  # what was built and refused stands in the error
+    assert caught.value.chain
     wire.to_peer()  # an alert, where Windows can make it
     assert b"" == wire.peer.received
 
