@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from schannel_ffi import _lib
 from schannel_ffi.config import ClientCertificate, TLSConfig
-from schannel_ffi.errors import TLSError
+from schannel_ffi.errors import TLSError, TLSTimeout
 from schannel_ffi.handle_use import HandleUse, give_back, take_turn, time_left
 
 __all__ = ["CredentialRequests", "with_certificate"]
@@ -72,12 +72,18 @@ class CredentialRequests:
         self._is_asking = True
         try:
             chosen = with_certificate(self._config, function(issuers))  # B93: no lock held
-            self._alone(lambda: self._owner.provide_credential(chosen), deadline)
         except BaseException:
             give_up()
             raise
         finally:
             self._is_asking = False
+        try:
+            self._alone(lambda: self._owner.provide_credential(chosen), deadline)
+        except TLSTimeout:  # another thread's call lasts too long: the question stays
+            raise
+        except BaseException:
+            give_up()
+            raise
 
     def _alone(self, step: Callable[[], T], deadline: float) -> T:
         """Call the engine while nobody else does."""

@@ -36,6 +36,7 @@ from schannel_ffi import (
     TLSEngine,
     TLSError,
     TLSSocket,
+    TLSTimeout,
     Want,
     _lib,
 )
@@ -268,6 +269,35 @@ def test_question_behind_the_handshake_is_told_and_can_be_answered(sspi: FakeSSP
 
         assert engine.read() is None
     _lib.use_function_table(None)
+
+
+def test_time_that_is_over_behind_the_answer_leaves_the_question(
+    sspi: FakeSSPI, far: socket.socket, opened: Opened
+) -> None:
+    asked: list[int] = []
+    is_asked, is_over = threading.Event(), threading.Event()
+
+    def send_for_long(client: TLSSocket) -> None:
+        with client._use.writing:
+            is_asked.set()
+            is_over.wait(10.0)
+
+    def choose(client: TLSSocket) -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            threading.Thread(target=send_for_long, args=(client,)).start()
+            is_asked.wait(10.0)
+
+    with opened(choose) as client:
+        sspi.script(*SECOND, ANSWERED, AFTERWARDS, *goodbye(has_chosen=True))
+        far.sendall(HELLO_REQUEST + SECOND_FLIGHT + DATA)
+        client.settimeout(0.3)
+        with pytest.raises(TLSTimeout):
+            client.recv(100)
+        is_over.set()
+        client.settimeout(10.0)
+
+        assert (b"250 ok", [1, 1]) == (client.recv(100), asked)
 
 
 def test_sender_waits_for_the_answer_to_the_receivers_question(
