@@ -168,6 +168,10 @@ class ScriptedEngine:
         result = self._lib.schan_engine_feed(self.handle, data, len(data), self._err)
         return self._word(result)
 
+    def left_over(self) -> int:
+        """Return how many bytes are kept behind the peer's close_notify."""
+        return int(self._lib.schan_engine_left_over(self.handle))
+
     def feed_eof(self) -> None:
         self._lib.schan_engine_feed_eof(self.handle)
 

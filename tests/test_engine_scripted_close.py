@@ -70,6 +70,17 @@ def test_bytes_after_close_notify_are_ignored(
     )
 
 
+def test_bytes_fed_after_close_notify_are_not_kept(sspi: FakeSSPI, open_engine: MakeEngine) -> None:
+    engine = open_engine()
+    sspi.script(Decrypt(given=CLOSE_NOTIFY, status=EXPIRED))  # B64
+    engine.feed(CLOSE_NOTIFY + b"QUIT")
+    engine.read()
+
+    fed = [engine.feed(DATA * 100) for _ in range(3)]
+
+    assert (["OK"] * 3, len(b"QUIT")) == (fed, engine.left_over())
+
+
 def test_writing_goes_on_after_the_peers_close_notify(
     sspi: FakeSSPI, open_engine: MakeEngine
 ) -> None:
@@ -290,10 +301,11 @@ def test_security_context_goes_before_its_credential(
 ) -> None:
     engine = open_engine()
 
+    engine.free_early(engine.credential)  # the engine has its own hold on it
     engine.free()
     engine.free()
 
-    assert ["DeleteSecurityContext", "FreeCredentialsHandle"] == sspi.calls  # 71
+    assert ["DeleteSecurityContext", "FreeCredentialsHandle"] == sspi.calls  # B71
 
 
 def test_engine_that_never_began_deletes_nothing(sspi: FakeSSPI, make_engine: MakeEngine) -> None:
