@@ -192,7 +192,7 @@ static schan__quirks detect_wine(void)
     quirks.close_notify_is_empty = true;
     quirks.protocol_zero_is_tls13 = true;
     quirks.keys_are_capi_only = true;
-    quirks.handles_are_unlocked = strtol(get_version(), NULL, 10) < 9;
+    quirks.handles_are_unlocked = strtol(get_version(), NULL, 10) < 9; /* B74 */
     return quirks;
 }
 
