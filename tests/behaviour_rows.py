@@ -17,8 +17,10 @@ FLOORS: dict[str, dict[str, str]] = {
     "Wine 8": {},
     "Wine 8, TLS 1.3": {"SCHANNEL_LAB_TLS13": "1"},
     "Wine 10": {"SCHANNEL_LAB_WINE": "10"},
-    "model": {"SCHANNEL_LAB_MODEL": "1"},
-    "model, TLS 1.3": {"SCHANNEL_LAB_MODEL": "1", "SCHANNEL_LAB_TLS13": "1"},
+    "Wine 10, TLS 1.3": {"SCHANNEL_LAB_WINE": "10", "SCHANNEL_LAB_TLS13": "1"},
+    "model": {},  # put in place by the tests themselves
+    "model lane": {"SCHANNEL_LAB_MODEL": "1"},
+    "model lane, TLS 1.3": {"SCHANNEL_LAB_MODEL": "1", "SCHANNEL_LAB_TLS13": "1"},
 }
 
 

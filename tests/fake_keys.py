@@ -32,6 +32,7 @@ KEY_STORAGE = "Microsoft Software Key Storage Provider"
 LOCAL_MACHINE, REG_SZ = 0x80000002, 1
 CLIENT_AUTH, SERVER_AUTH, ANY_USAGE = "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.1", "2.5.29.37.0"
 NCRYPT_KEY_SPEC = 0xFFFFFFFF
+KEY_NAME = 45  # NCRYPTBUFFER_PKCS_KEY_NAME
 MACHINE = 0x20
 THIS_PROCESS, THIS_START = 4000, 0x1DC0000000000001
 
@@ -341,8 +342,9 @@ class FakeKeys(FakeSystem):
 
     def _NCryptImportKey(self, *arguments: Any) -> int:  # noqa: N802
         _, _, kind, parameters, out, data, size, flags = arguments
-        [buffer] = self._own("NCRYPT_BUFFERS *", parameters).buffers[0:1]
-        name = ffi.string(ffi.cast("wchar_t *", buffer.data))
+        given = self._own("NCRYPT_BUFFERS *", parameters)
+        names = [each.data for each in given.buffers[0 : given.count] if each.type == KEY_NAME]
+        name = ffi.string(ffi.cast("wchar_t *", names[0])) if names else "a name of Windows' own"
         blob = bytes(self.engine_ffi.buffer(data, size))
         self.imports.append((self.engine_ffi.string(kind), blob, flags))
         self.disk[name, bool(flags & MACHINE)] = blob  # even if it fails: what a caller must expect
