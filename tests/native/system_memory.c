@@ -151,7 +151,9 @@ static void send_along(certificate *peer)
 
 PCCERT_CONTEXT system_certificate(const void *names, size_t size)
 {
-    certificate *self = new_certificate("certificate", 11, names, size);
+    const void *der = system_memory.peer != NULL ? system_memory.peer : "certificate";
+    size_t der_size = system_memory.peer != NULL ? system_memory.peer_size : 11;
+    certificate *self = new_certificate(der, der_size, names, size);
 
     if (system_memory.sent[0] != NULL) {
         send_along(self);

@@ -74,7 +74,9 @@ struct system_memory {
     const void *signature_parameters;
     DWORD signature_parameters_size;
     const char *sent[SYSTEM_MOST_CERTIFICATES]; /* DER beside the peer's certificate */
-    bool keys_are_capi;                         /* as Wine's */
+    const void *peer; /* DER of the peer's certificate; NULL: none that can be read */
+    size_t peer_size;
+    bool keys_are_capi; /* as Wine's */
     bool impersonates;
     int64_t backlog; /* SIO_IDEAL_SEND_BACKLOG_QUERY; < 0: not known */
     unsigned backlogs_set;

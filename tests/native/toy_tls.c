@@ -189,6 +189,8 @@ static SECURITY_STATUS on_message(provider_context *context, SecBuffer *input,
         }
         leave_extra(input, size - whole);
         return SEC_I_CONTINUE_NEEDED;
+    case 'L':
+        return SEC_E_INCOMPLETE_MESSAGE;
     case 'M':
         whole = whole_records(data, size, 1 + argument % 3);
         if (whole == 0) {
@@ -398,6 +400,9 @@ static SECURITY_STATUS decrypt(provider_context *context, SecBuffer *buffers)
     }
     split(buffers, plain, inner == TOY_DATA ? size : 0);
     if (inner == TOY_DATA) {
+        return SEC_E_OK;
+    }
+    if (inner == TOY_ALERT && toy.tells_no_close) {
         return SEC_E_OK;
     }
     if (inner == TOY_ALERT) {

@@ -4,6 +4,7 @@
  *
  *   handshake    22 | message: a letter, its argument
  *     'S' n   more to come; n odd: with a token       'F'   done
+ *     'L'     is never whole
  *     'M' n   belongs with n % 3 more records          'C'   asks for a certificate
  *   alert        21 | level, description; in the clear before the handshake is done
  *   application  23 | content ^ key(sequence) | inner type | checksum
@@ -55,6 +56,7 @@ struct toy {
     size_t material_lacks; /* bytes of keying material that are not given */
     SECURITY_STATUS describe_status;
     bool has_no_local_certificate;
+    bool tells_no_close; /* close_notify is an empty record, as under Wine (B64) */
 };
 extern struct toy toy;
 

@@ -487,3 +487,133 @@ TEST(wine_is_known_by_its_own_table_alone)
     CHECK(strcmp("InitSecurityInterface", err.call) == 0);
     end();
 }
+
+TEST(a_close_notify_of_wine_is_told_by_its_size)
+{
+    static const char alert[14] = {1};
+    schan_verdict good = {0};
+    schan_info info = {0};
+    toy_peer peer = {0};
+    char text[4];
+    size_t size = 0;
+
+    begin(false, (schan_engine_config){0});
+    library->quirks.close_notify_is_empty = true;
+    library->quirks.protocol_zero_is_tls13 = true;
+    toy.protocol = 0;
+    toy.tells_no_close = true;
+    CHECK_EQUAL(SCHAN_WANT_READ, schan_engine_handshake(engine, NULL));
+    feed(TOY_HANDSHAKE, "F", 1);
+    CHECK_EQUAL(SCHAN_WANT_VERIFY, schan_engine_handshake(engine, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_engine_verified(engine, &good, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_engine_info(engine, &info, NULL));
+    CHECK_EQUAL(SCHAN_TLS_1_3, info.protocol);
+    feed_sealed(&peer, TOY_DATA, "data of 14 b", 12);
+    feed_sealed(&peer, TOY_DATA, "", 0); /* empty, but of another size */
+    CHECK_EQUAL(SCHAN_OK, schan_engine_read(engine, text, 4, &size, NULL));
+    schan_engine_consume(engine, 8);
+    CHECK_EQUAL(SCHAN_WANT_READ, schan_engine_read(engine, text, 4, &size, NULL));
+    feed_sealed(&peer, TOY_ALERT, alert, sizeof(alert));
+    CHECK_EQUAL(SCHAN_CLOSED, schan_engine_read(engine, text, 4, &size, NULL));
+    CHECK(schan_engine_peer_closed(engine));
+    end();
+}
+
+/* ------------------------------------------------------------ what is too much */
+
+static uint8_t large[TOY_HEADER + TOY_MOST_DATA + TOY_TRAILER];
+
+static void feed_large(const char *letters)
+{
+    static uint8_t body[TOY_MOST_DATA];
+
+    memcpy(body, letters, 2);
+    size_t size = toy_clear_record(large, TOY_HANDSHAKE, body, sizeof(body));
+    CHECK_EQUAL(SCHAN_OK, schan_engine_feed(engine, large, size, NULL));
+}
+
+TEST(a_large_handshake_that_fails_is_told_as_such)
+{
+    for (int is_endless = 0; is_endless < 2; is_endless++) {
+        schan_error err = {0};
+        begin(false, (schan_engine_config){0});
+        schan_result result = schan_engine_handshake(engine, &err);
+        for (int i = 0; i < 40 && result == SCHAN_WANT_READ; i++) {
+            feed_large(is_endless ? "L" : i < 5 ? "S" : "X");
+            result = schan_engine_handshake(engine, &err);
+        }
+        CHECK_EQUAL(SCHAN_ERR_HANDSHAKE, result);
+        CHECK_EQUAL(SCHAN_CAUSE_LARGE_HANDSHAKE, err.cause);
+        end();
+    }
+}
+
+TEST(a_renegotiation_puts_no_more_aside_than_a_mebibyte)
+{
+    static uint8_t data[TOY_MOST_DATA];
+    const schan_span span = {(const uint8_t *)"x", 1};
+    toy_peer peer = {0};
+    size_t size = 0;
+    size_t read = 0;
+    schan_result result = SCHAN_WANT_READ;
+
+    open_client(allowing);
+    feed_sealed(&peer, TOY_HANDSHAKE, "R\x03", 2);
+    CHECK_EQUAL(0, schan_engine_pending(engine));
+    for (int i = 0; i < 100 && result == SCHAN_WANT_READ; i++) {
+        size = toy_seal(&peer, large, TOY_DATA, data, sizeof(data));
+        CHECK_EQUAL(SCHAN_OK, schan_engine_feed(engine, large, size, NULL));
+        result = schan_engine_write(engine, &span, 1, &size, NULL);
+    }
+    CHECK_EQUAL(SCHAN_ERR_SSPI, result);
+    while (schan_engine_read(engine, data, sizeof(data), &size, NULL) == SCHAN_OK) {
+        read += size; /* what was decrypted before the failure is not lost (B67) */
+    }
+    CHECK_EQUAL(0, read % sizeof(data));
+    CHECK(read > (1U << 20U) && read < (1U << 20U) + 3 * sizeof(data));
+    end();
+}
+
+TEST(an_end_point_of_a_server_is_its_own_certificate)
+{
+    uint8_t digest[64];
+    size_t size = 0;
+
+    for (int is_there = 0; is_there < 2; is_there++) {
+        begin(true, (schan_engine_config){0});
+        toy.has_no_local_certificate = !is_there;
+        feed(TOY_HANDSHAKE, "F", 1);
+        CHECK_EQUAL(SCHAN_OK, schan_engine_handshake(engine, NULL));
+        CHECK_EQUAL(is_there ? SCHAN_OK : SCHAN_ERR_SSPI,
+                    schan_engine_channel_binding(engine, SCHAN_BINDING_SERVER_END_POINT,
+                                                 digest, sizeof(digest), &size, NULL));
+        CHECK_EQUAL(is_there ? 32 : 0, size);
+        end();
+    }
+}
+
+TEST(bytes_that_windows_cannot_count_are_refused)
+{
+    const schan_span huge = {(const uint8_t *)"x", (size_t)1 << 31U};
+    const uint8_t *const roots[] = {huge.data};
+    const size_t sizes[] = {huge.size};
+    const schan_identity_config config = {0};
+    schan_identity *identity = NULL;
+    schan_trust *trust = NULL;
+    uint8_t digest[32];
+    size_t size = 0;
+    int64_t from = 0;
+    int64_t until = 0;
+
+    begin(false, (schan_engine_config){0});
+    CHECK_EQUAL(SCHAN_ERR_CREDENTIAL,
+                schan_identity_from_pfx(&identity, library, huge, NULL, &config, NULL));
+    CHECK_EQUAL(SCHAN_ERR_CREDENTIAL,
+                schan_identity_from_key(&identity, library, &huge, 1, SCHAN_KEY_RSA,
+                                        huge, &config, NULL));
+    CHECK(schan_digest(library, SCHAN_SHA256, huge, digest, 32, &size, NULL) < 0);
+    CHECK(schan_certificate_validity(library, huge, &from, &until, NULL) < 0);
+    CHECK_EQUAL(SCHAN_ERR_SYSTEM,
+                schan_trust_from_roots(&trust, library, roots, sizes, 1, 1, NULL));
+    end();
+}

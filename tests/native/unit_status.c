@@ -40,6 +40,7 @@ TEST(statuses_without_a_row_have_no_text)
     CHECK(schan_status_text(0x12345678) == NULL);
     CHECK(schan_alert_text(-1) == NULL);
     CHECK(schan_alert_text(255) == NULL);
+    CHECK(schan_cause_text(SCHAN_CAUSE_NONE) == NULL);
 }
 
 static void check_text(const schan_text *text, int32_t code)
@@ -61,6 +62,10 @@ TEST(texts_are_sentences_for_their_own_code)
         }
     }
     CHECK(count >= 25); /* RFC 8446, 6.2 */
+    for (int32_t cause = SCHAN_CAUSE_NO_SERVER_ROLE; cause <= SCHAN_CAUSE_PEER_CHANGED;
+         cause++) {
+        check_text(schan_cause_text(cause), cause);
+    }
     for (uint32_t base = 0; base < 4; base++) {
         static const uint32_t first[] = {0x80090000, 0x80092000, 0x800b0000,
                                          0x80096000};

@@ -6,6 +6,8 @@
 
 static schan_library *library;
 static schan_engine *engine;
+static const void *peer_der; /* of the next begin */
+static size_t peer_der_size;
 
 static void begin(void)
 {
@@ -20,6 +22,8 @@ static void begin(void)
     CHECK_EQUAL(SCHAN_OK, schan_credential_new(&credential, library, &wanted, NULL));
     CHECK_EQUAL(SCHAN_OK, schan_engine_new(&engine, credential, &config, NULL));
     schan_credential_free(credential);
+    system_memory.peer = peer_der;
+    system_memory.peer_size = peer_der_size;
     toy.names = "\x30\x0b\x82\x09"
                 "a.example";
     toy.names_size = 13;
@@ -195,4 +199,124 @@ TEST(judging_on_a_thread_ends_with_a_verdict)
         }
         system_end();
     }
+}
+
+static schan_verdict judge_as(const schan_verify_config *config)
+{
+    schan_verification *job = NULL;
+    schan_verdict verdict = {0};
+
+    CHECK_EQUAL(SCHAN_OK, schan_verification_new(&job, engine, NULL, config, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_verification_wait(job, 10000, &verdict));
+    schan_verification_free(job);
+    return verdict;
+}
+
+/* A certificate of which no more than the public key can be read: 05 05. */
+static const uint8_t keyed[] = {0x30, 20, 0x30, 18, 0x02, 1, 5, 0x30, 0, 0x30, 0,
+                                0x30, 0,  0x30, 0,  0x30, 5, 1, 2,    3, 4,    5};
+
+TEST(pins_are_the_digest_of_the_public_key)
+{
+    uint8_t pins[64] = {0};
+    size_t size = 0;
+    const schan_span key = {keyed + 15, 7};
+    schan_verify_config config = {.pins = pins, .pin_count = 2};
+
+    peer_der = keyed;
+    peer_der_size = sizeof(keyed);
+    for (int only = 0; only < 2; only++) {
+        begin();
+        config.pins_only = only;
+        config.host_name = only ? L"b.example" : NULL; /* then no name is looked at */
+        CHECK_EQUAL(SCHAN_REASON_PIN_MISMATCH, judge_as(&config).reason);
+        CHECK_EQUAL(SCHAN_OK, schan_digest(library, SCHAN_SHA256, key, pins + 32, 32,
+                                           &size, NULL));
+        CHECK_EQUAL(SCHAN_REASON_NONE, judge_as(&config).reason);
+        config.pin_count = 1; /* the first one is another */
+        CHECK_EQUAL(SCHAN_REASON_PIN_MISMATCH, judge_as(&config).reason);
+        config.pin_count = 2;
+        system_memory.system_chain.trust = CERT_TRUST_IS_REVOKED;
+        CHECK_EQUAL(only ? SCHAN_REASON_NONE : SCHAN_REASON_REVOKED,
+                    judge_as(&config).reason);
+        memset(pins, 0, sizeof(pins));
+        end();
+    }
+    peer_der = NULL;
+    begin(); /* a certificate that cannot be read has no key */
+    CHECK_EQUAL(SCHAN_REASON_PIN_MISMATCH, judge_as(&config).reason);
+    end();
+}
+
+TEST(digests_that_fail_and_pins_that_are_none_are_told)
+{
+    static const uint8_t pin[32] = {0};
+    schan_verify_config config = {.pins = pin, .pin_count = 1, .pins_only = 1};
+    schan_verification *job = NULL;
+
+    begin();
+    for (unsigned failing = 1; failing <= 4; failing++) {
+        system_memory.calls = 0;
+        system_memory.failing_call = failing;
+        CHECK_EQUAL(SCHAN_REASON_OTHER, judge_as(&config).reason);
+    }
+    system_memory.failing_call = 0;
+    config.pin_count = 0;
+    CHECK_EQUAL(SCHAN_ERR_MISUSE,
+                schan_verification_new(&job, engine, NULL, &config, NULL));
+    config.pin_count = SIZE_MAX / 32 + 1;
+    CHECK_EQUAL(SCHAN_ERR_MISUSE,
+                schan_verification_new(&job, engine, NULL, &config, NULL));
+    end();
+}
+
+TEST(names_addresses_and_roles_decide)
+{
+    static const uint8_t address[4] = {127, 0, 0, 1};
+    const schan_verify_config other = {.host_name = L"b.example"};
+    const schan_verify_config client = {.host_name = L"b.example", .peer_is_client = 1};
+    const schan_verify_config number = {.ip_address = {address, 4}};
+    const schan_verify_config nobody = {.cache_only = 1,
+                                        .revocation = (schan_revocation)7};
+
+    begin();
+    CHECK_EQUAL(SCHAN_REASON_NAME_MISMATCH, judge_as(&other).reason);
+    CHECK_EQUAL(SCHAN_REASON_NONE, judge_as(&client).reason);
+    CHECK_EQUAL(SCHAN_REASON_NAME_MISMATCH, judge_as(&number).reason);
+    CHECK_EQUAL(SCHAN_REASON_NONE, judge_as(&nobody).reason);
+    system_memory.system_chain.trust = CERT_TRUST_IS_UNTRUSTED_ROOT;
+    system_memory.system_chain.count = 1;
+    CHECK_EQUAL(SCHAN_REASON_SELF_SIGNED, judge_as(&nobody).reason);
+    system_memory.system_chain.error = (DWORD)CRYPT_E_NO_MATCH;
+    CHECK_EQUAL(SCHAN_REASON_OTHER, judge_as(&nobody).reason);
+    end();
+}
+
+TEST(certificates_of_the_future_are_not_expired)
+{
+    begin();
+    system_memory.system_chain.trust = CERT_TRUST_IS_NOT_TIME_VALID;
+    system_memory.system_chain.elements[1] = CERT_TRUST_IS_NOT_TIME_VALID;
+    system_memory.not_before = stand_in.file_time + 1;
+    CHECK_EQUAL(SCHAN_REASON_NOT_YET_VALID, judge(NULL, SCHAN_REVOCATION_OFF).reason);
+    end();
+}
+
+TEST(no_memory_for_a_judgement_is_told)
+{
+    static const uint8_t pin[32] = {0};
+    const schan_verify_config config = {
+        .host_name = L"a.example", .pins = pin, .pin_count = 1};
+
+    begin();
+    for (unsigned failing = 1; failing <= 3; failing++) {
+        schan_verification *job = NULL;
+        stand_in.allocations = 0;
+        stand_in.failing_allocation = failing;
+        CHECK_EQUAL(SCHAN_ERR_MEMORY,
+                    schan_verification_new(&job, engine, NULL, &config, NULL));
+        CHECK(job == NULL);
+    }
+    stand_in.failing_allocation = 0;
+    end();
 }
