@@ -422,7 +422,12 @@ static SECURITY_STATUS accept_client(PCredHandle credential, PCtxtHandle old,
     *flags = requested;
     if (old != NULL) {
         rule(context_of(old)->is_server, "a security context of a client's");
-        return advance(context_of(old), input, output, flags);
+        SECURITY_STATUS later = advance(context_of(old), input, output, flags);
+        if (later < 0) { /* nobody may look at it */
+            created->dwLower = 0x77;
+            created->dwUpper = 0x77;
+        }
+        return later;
     }
     check_first_of_server(input);
     SecBuffer given = input->pBuffers[0];

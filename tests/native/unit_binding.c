@@ -61,7 +61,7 @@ TEST(bindings_of_windows_come_without_their_name)
         {"tls-unique:", 11, 0, SCHAN_ERR_UNDEFINED},
         {"tls-uniqua:abc", 14, 0, SCHAN_ERR_UNDEFINED},
         {"tls", 3, 0, SCHAN_ERR_UNDEFINED},
-        {"tls-unique:abc", 14, 1, SCHAN_ERR_UNDEFINED},   /* behind its end */
+        {"Xtls-unique:abc", 15, 1, SCHAN_ERR_UNDEFINED},  /* one byte behind its end */
         {"tls-unique:abc", 14, 999, SCHAN_ERR_UNDEFINED}, /* far behind */
         {NULL, 0, 0, SCHAN_ERR_SSPI},
     };
@@ -276,6 +276,10 @@ TEST(lengths_that_are_not_canonical_are_no_der)
         CHECK_EQUAL(cases[i].header != 0, schan__der_next(&rest, &element));
         CHECK_EQUAL(cases[i].header == 0 ? cases[i].size : 0, rest.size);
     }
+    static uint8_t padded[4 + 0x80] = {0x04, 0x82, 0x00, 0x80};
+    schan_span with_zero = {padded, sizeof(padded)};
+    schan__der none = {0};
+    CHECK(!schan__der_next(&with_zero, &none));
     static uint8_t longer[70003] = {0x04, 0x83, 0x01, 0x11, 0x6b};
     schan_span rest = {longer, 5 + 0x1116b - 2};
     schan__der element = {0};

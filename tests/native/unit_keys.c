@@ -330,13 +330,14 @@ TEST(containers_of_dead_processes_go_with_their_notes)
     system_add_key(L"{old}", false);
     system_add_note(name_of(this_computer(), 0x63, 5), REG_SZ, L"{old}");
     system_add_note(L"no text", 4, L"{x}");
+    system_add_note(name_of(this_computer(), 0x64, 5), 3, L"{no text either}");
     system_add_note(
         L"a name of somebody else\'s that is much too long to be one of ours, "
         L"so it is left",
         REG_SZ, L"{y}");
     schan_identity_free(import(NULL, &plain));
     CHECK(!system_has_key(L"{old}"));
-    CHECK_EQUAL(2, system_notes());
+    CHECK_EQUAL(3, system_notes());
     end();
 }
 

@@ -194,6 +194,21 @@ TEST(a_server_survives_every_split)
     }
 }
 
+TEST(a_server_whose_handshake_fails_has_told_why)
+{
+    schan_error err = {0};
+
+    begin(true, (schan_engine_config){0});
+    feed(TOY_HANDSHAKE, "S\x01", 2);
+    CHECK_EQUAL(SCHAN_WANT_READ, schan_engine_handshake(engine, NULL));
+    feed(TOY_HANDSHAKE, "X", 1);
+    CHECK_EQUAL(SCHAN_ERR_HANDSHAKE, schan_engine_handshake(engine, &err));
+    CHECK(strcmp("AcceptSecurityContext", err.call) == 0);
+    CHECK_EQUAL(47, err.alert);
+    CHECK(schan_engine_unsent(engine) > 0);
+    end();
+}
+
 TEST(client_certificates_are_judged_or_missed)
 {
     for (int i = 0; i < 8; i++) {
@@ -289,14 +304,17 @@ TEST(a_renegotiation_leaves_the_data_whole)
 
 TEST(a_renegotiation_that_changes_the_peer_fails)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         toy_peer peer = {0};
         schan_error err = {0};
         char text[4];
         size_t size = 0;
         open_client(allowing);
         toy.has_no_certificate = i == 0;
-        toy.alpn_of_renegotiation = i == 1 ? "h3" : i == 2 ? "longer" : "h2";
+        toy.alpn_of_renegotiation = i == 1   ? "h3"
+                                    : i == 2 ? "longer"
+                                    : i == 3 ? NULL
+                                             : "h2";
         feed_sealed(&peer, TOY_HANDSHAKE, "R\x03", 2);
         feed(TOY_HANDSHAKE, "F", 1);
         CHECK_EQUAL(SCHAN_ERR_SSPI, schan_engine_read(engine, text, 4, &size, &err));

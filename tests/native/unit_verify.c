@@ -233,6 +233,9 @@ TEST(pins_are_the_digest_of_the_public_key)
         CHECK_EQUAL(SCHAN_OK, schan_digest(library, SCHAN_SHA256, key, pins + 32, 32,
                                            &size, NULL));
         CHECK_EQUAL(SCHAN_REASON_NONE, judge_as(&config).reason);
+        pins[63] ^= 1; /* all of it counts */
+        CHECK_EQUAL(SCHAN_REASON_PIN_MISMATCH, judge_as(&config).reason);
+        pins[63] ^= 1;
         config.pin_count = 1; /* the first one is another */
         CHECK_EQUAL(SCHAN_REASON_PIN_MISMATCH, judge_as(&config).reason);
         config.pin_count = 2;
