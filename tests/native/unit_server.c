@@ -339,7 +339,7 @@ TEST(a_renegotiation_that_is_not_allowed_fails)
 
 TEST(a_renegotiation_that_goes_wrong_fails)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         toy_peer peer = {0};
         schan_error err = {0};
         char text[4];
@@ -353,6 +353,9 @@ TEST(a_renegotiation_that_goes_wrong_fails)
         }
         if (i == 3) {
             feed_sealed(&peer, TOY_DATA, "", 0);
+        }
+        if (i == 4) {
+            feed(TOY_DATA, "of another connection", 21);
         }
         feed(TOY_HANDSHAKE, i == 3 ? "X" : "F", 1);
         CHECK(schan_engine_read(engine, text, 4, &size, &err) < 0);
@@ -633,5 +636,76 @@ TEST(bytes_that_windows_cannot_count_are_refused)
     CHECK(schan_certificate_validity(library, huge, &from, &until, NULL) < 0);
     CHECK_EQUAL(SCHAN_ERR_SYSTEM,
                 schan_trust_from_roots(&trust, library, roots, sizes, 1, 1, NULL));
+    end();
+}
+
+static void no_memory_from_now_on(void)
+{
+    stand_in.allocations = 0;
+    stand_in.failing_allocation = 1;
+}
+
+TEST(no_memory_for_what_must_leave_is_told)
+{
+    schan_verdict good = {0};
+
+    for (int i = 0; i < 2; i++) {
+        begin(false, (schan_engine_config){0});
+        schan_engine_free(engine);
+        schan_credential_free(credential);
+        credential = make_credential(false, true, false);
+        const schan_engine_config config = {.protocols = 15};
+        CHECK_EQUAL(SCHAN_OK, schan_engine_new(&engine, credential, &config, NULL));
+        CHECK_EQUAL(SCHAN_WANT_READ, schan_engine_handshake(engine, NULL));
+        feed(TOY_HANDSHAKE, "F", 1);
+        if (i == 0) {
+            no_memory_from_now_on(); /* for the token that is held */
+            CHECK_EQUAL(SCHAN_ERR_MEMORY, schan_engine_handshake(engine, NULL));
+        } else {
+            CHECK_EQUAL(SCHAN_WANT_VERIFY, schan_engine_handshake(engine, NULL));
+            schan__buffer_free(&engine->outgoing);
+            no_memory_from_now_on();
+            CHECK_EQUAL(SCHAN_ERR_MEMORY, schan_engine_verified(engine, &good, NULL));
+        }
+        stand_in.failing_allocation = 0;
+        CHECK_EQUAL(SCHAN_STATE_FAILED, schan_engine_state(engine));
+        end();
+    }
+}
+
+TEST(no_memory_for_what_the_peer_sent_or_for_anchors_is_told)
+{
+    schan_trust *trust = NULL;
+    const uint8_t *const roots[] = {(const uint8_t *)"root"};
+    const size_t sizes[] = {4};
+    bool is_over = false;
+
+    for (unsigned failing = 1; !is_over; failing++) {
+        begin(true, (schan_engine_config){.client_authentication = 1});
+        feed(TOY_HANDSHAKE, "F", 1);
+        stand_in.allocations = 0;
+        stand_in.failing_allocation = failing;
+        schan_result result = schan_engine_handshake(engine, NULL);
+        is_over = stand_in.allocations < failing;
+        stand_in.failing_allocation = 0;
+        CHECK_EQUAL(is_over ? SCHAN_WANT_VERIFY : SCHAN_ERR_MEMORY, result);
+        no_memory_from_now_on();
+        CHECK_EQUAL(SCHAN_ERR_MEMORY,
+                    schan_trust_from_roots(&trust, library, roots, sizes, 1, 1, NULL));
+        stand_in.failing_allocation = 0;
+        end();
+    }
+}
+
+TEST(a_room_that_windows_cannot_count_is_misuse)
+{
+    const schan_span der = {(const uint8_t *)"der", 3};
+    wchar_t text[1];
+    size_t size = 0;
+
+    begin(false, (schan_engine_config){0});
+    CHECK_EQUAL(SCHAN_ERR_MISUSE,
+                schan_certificate_name(library, der, SCHAN_NAME_SUBJECT, text,
+                                       (size_t)1 << 31U, &size, NULL));
     end();
 }
