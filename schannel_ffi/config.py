@@ -163,8 +163,8 @@ class TLSConfig:
             is None: with the names of the authorities it accepts (X.500 names, DER, as it sent
             them; often none), for what to present or None. It runs in the thread whose call met
             the request, with no lock held, and may use the connection; the call's deadline goes
-            on meanwhile. What it raises ends the connection and comes out of that call. Two
-            configs with the same function are equal.
+            on meanwhile. What it raises comes out of that call and ends the connection; of a
+            `TLSEngine` the request stays. Two configs with the same function are equal.
         client_authentication: as a server, whether clients are asked for a certificate; those are
             verified against `trust`, for which your own authorities should stand.
         resume: let sessions be resumed, which saves a part of the handshake. Windows keeps them
