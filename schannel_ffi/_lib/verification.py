@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -71,6 +72,7 @@ class Verification:
         self._trust = trust_for(config.trust) if is_needed else self._ffi.NULL
         self._verdict = self._ffi.new("schan_verdict *")
         self._is_told = False
+        self._starting = threading.Lock()
         self._start(*next(self._attempts))
 
     def _start(self, revocation: Revocation, cache_only: bool) -> None:  # noqa: FBT001 - a row
@@ -102,19 +104,27 @@ class Verification:
 
     def wait(self, slice_ms: int) -> Any | None:
         """Return the `schan_verdict *`, or None when it was not there in time."""
-        left_ms = max(0, int((self._end - time.monotonic()) * 1000) + 1)
+        end = self._end
+        left_ms = max(0, int((end - time.monotonic()) * 1000) + 1)
         waited_ms = min(slice_ms, left_ms)
         result = self._lib.schan_verification_wait(self._handle, waited_ms, self._verdict)
         if result == self._lib.SCHAN_OK:
             self._is_told = True
             return self._verdict
-        if time.monotonic() < self._end:
-            return None
-        for attempt in self._attempts:  # B86
-            self._start(*attempt)
+        if time.monotonic() < end or self._goes_on_behind(end):
             return None
         self._verdict.reason = self._lib.SCHAN_REASON_TIMED_OUT
         return self._verdict
+
+    def _goes_on_behind(self, end: float) -> bool:
+        """Begin the attempt behind the one that ended then, once, whoever sees it first."""
+        with self._starting:
+            if self._end != end:
+                return True
+            for attempt in self._attempts:  # B86
+                self._start(*attempt)
+                return True
+            return False
 
     def chain(self) -> tuple[bytes, ...]:
         """Return the chain as Windows built it, DER, leaf first; () before and without one."""
