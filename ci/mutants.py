@@ -67,6 +67,8 @@ def _run_all(wanted: Sequence[Mutant]) -> list[Mutant]:
     for number in range(min(WORKERS, len(wanted))):
         copies.put(_copy_of_the_tree(number))
 
+    if not wanted:
+        return []
     tree = copies.get()
     _see_that_all_is_well([table[row] for row in {mutant.row for mutant in wanted}], tree)
     copies.put(tree)

@@ -132,7 +132,7 @@ static SECURITY_STATUS acquire_schannel_cred(schan_credential *credential,
 
     structure.dwVersion = SCHANNEL_CRED_VERSION;
     structure.dwFlags = credential_flags(config);
-    /* B2: this structure cannot have TLS 1.3; asked for alone it is refused, mixed
+    /* B2, B3: this structure cannot have TLS 1.3; asked for alone it is refused, mixed
      * it disappears. */
     structure.grbitEnabledProtocols =
         role_bits(config, config->protocols & ~(uint32_t)SCHAN_TLS_1_3);
