@@ -161,6 +161,26 @@ def test_another_thread_may_close_the_engine_meanwhile(
         pair.shake_hands()
 
 
+def test_function_may_wait_for_another_thread_that_uses_the_engine(
+    new_pair: NewPair, chosen: ClientCertificate
+) -> None:
+    seen: list[object] = []
+    chooser = Chooser(chosen)
+    pair = pair_with(new_pair, chooser)
+
+    def look_elsewhere() -> None:
+        other = threading.Thread(target=lambda: seen.append(pair.client.pending()), daemon=True)
+        other.start()
+        other.join(5.0)
+        seen.append(other.is_alive())
+
+    chooser.meanwhile = look_elsewhere
+
+    pair.shake_hands()
+
+    assert [0, False] == seen  # B93: else it would wait for itself
+
+
 def test_function_that_needs_its_own_answer_is_told(
     new_pair: NewPair, chosen: ClientCertificate
 ) -> None:
