@@ -68,8 +68,8 @@ PLANTS = [
         "data beside a post-handshake message is dropped (B59)",
         "records",
         "record.c",
-        "if (engine->plain_size > 0) {\n        const uint8_t *plain",
-        "if (engine->plain_size > 9000) {\n        const uint8_t *plain",
+        "if (engine->plain_size > 0) { /* B59",
+        "if (engine->plain_size > 9000) { /* B59",
     ),
     Plant(
         "EXTRA that is larger than the input is believed",

@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 
-import native  # noqa: E402  # ci/ is on the path only now
+import fuzz  # noqa: E402  # ci/ is on the path only now
+import native  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
@@ -54,3 +55,10 @@ def test_structs_of_the_stand_ins_are_laid_out_as_those_of_windows() -> None:
     build = native.Build(native.FOLDER_OF_BUILD / "unit", native.any_compiler(), ())
 
     build.compile([native.NATIVE / "layout.c"])  # its numbers hold for the headers of Windows too
+
+
+@pytest.mark.parametrize("plant", fuzz.PLANTS, ids=lambda plant: plant.file)
+def test_bugs_to_plant_stand_where_the_code_is(plant: fuzz.Plant) -> None:
+    text = (native.CSRC / plant.file).read_text(encoding="utf-8")
+
+    assert 1 == text.count(plant.old)
