@@ -564,13 +564,13 @@ static void note_decrypted(provider_context *context, const SecBuffer *given,
         claim(context, data, given->cbBuffer, true);
         return;
     }
-    if (context->has_begun_again && status == SEC_E_OK) {
-        return; /* application data in a renegotiation (B26) */
+    bool is_put_aside = context->has_begun_again && status == SEC_E_OK; /* B26 */
+    if (!is_put_aside) {
+        context->phase = status == SEC_I_RENEGOTIATE       ? PROVIDER_POST_HANDSHAKE
+                         : status == SEC_I_CONTEXT_EXPIRED ? PROVIDER_EXPIRED
+                         : status == SEC_E_OK              ? PROVIDER_OPEN
+                                                           : PROVIDER_FAILED;
     }
-    context->phase = status == SEC_I_RENEGOTIATE       ? PROVIDER_POST_HANDSHAKE
-                     : status == SEC_I_CONTEXT_EXPIRED ? PROVIDER_EXPIRED
-                     : status == SEC_E_OK              ? PROVIDER_OPEN
-                                                       : PROVIDER_FAILED;
     for (size_t i = 0; i < 4 && status >= 0; i++) {
         if (buffers[i].BufferType == SECBUFFER_EXTRA && buffers[i].cbBuffer > 0 &&
             buffers[i].cbBuffer <= given->cbBuffer) {
