@@ -279,9 +279,12 @@ static void provide(bool presents_one)
         count++;
     }
     must(count <= 1, "more issuers than the peer named");
-    (void)judged(schan_engine_provide_credential(
-                     session.engine, presents_one ? session.choice : NULL, &err),
-                 &err);
+    schan_credential *choice = presents_one ? session.choice : NULL;
+    schan_result result =
+        session.kind == SESSION_SOCKET
+            ? schan_socket_provide_credential(session.socket, choice, &err)
+            : schan_engine_provide_credential(session.engine, choice, &err);
+    (void)judged(result, &err);
 }
 
 static schan_result verdict(schan_reason reason)

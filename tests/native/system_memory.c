@@ -61,7 +61,7 @@ typedef struct {
     BYTE issuer[4];
     system_key key;
     NCRYPT_KEY_HANDLE key_in_memory;
-    wchar_t container[260];
+    wchar_t container[520];
     bool is_machine;
     BYTE bytes[]; /* DER, then the subjectAltName */
 } certificate;
@@ -672,12 +672,24 @@ static int socket_select(int unused, fd_set *readable, fd_set *writable, fd_set 
         reads, writes, (uint32_t)(timeout->tv_sec * 1000 + timeout->tv_usec / 1000));
 }
 
+static int socket_get_option(SOCKET handle, int level, int name, char *value, int *size)
+{
+    system_rule(handle != 0 && level == SOL_SOCKET && name == SO_SNDBUF &&
+                    *size == sizeof(ULONG),
+                "getsockopt");
+    memcpy(value, &system_memory.send_buffer, sizeof(ULONG));
+    return system_memory.send_buffer == 0 ? -1 : 0;
+}
+
 static int socket_set_option(SOCKET handle, int level, int name, const char *value,
                              int size)
 {
     system_rule(handle != 0 && level == SOL_SOCKET && name == SO_SNDBUF &&
                     size == sizeof(ULONG) && value != NULL,
                 "setsockopt");
+    system_rule(*(const ULONG *)(const void *)value > system_memory.send_buffer,
+                "SO_SNDBUF shrinks (B92)");
+    memcpy(&system_memory.send_buffer, value, sizeof(ULONG));
     system_memory.backlogs_set++;
     return 0;
 }
@@ -743,6 +755,7 @@ static schan_system table = {
     .send = socket_send,
     .select = socket_select,
     .WSAGetLastError = socket_error,
+    .getsockopt = socket_get_option,
     .setsockopt = socket_set_option,
     .WSAIoctl = socket_control,
 };
@@ -758,6 +771,7 @@ const schan_system *system_begin(choices *decisions)
     system_memory.not_after = stand_in.file_time + 1;
     stand_in.pool = STAND_IN_POOL_AT_ONCE;
     system_memory.backlog = -1;
+    system_memory.send_buffer = 65536;
     system_memory.signature = szOID_RSA_SHA256RSA;
     alive = 0;
     system_begin_keys();

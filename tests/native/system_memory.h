@@ -78,7 +78,8 @@ struct system_memory {
     size_t peer_size;
     bool keys_are_capi; /* as Wine's */
     bool impersonates;
-    int64_t backlog; /* SIO_IDEAL_SEND_BACKLOG_QUERY; < 0: not known */
+    int64_t backlog;   /* SIO_IDEAL_SEND_BACKLOG_QUERY; < 0: not known */
+    ULONG send_buffer; /* SO_SNDBUF; 0: it is not told */
     unsigned backlogs_set;
     unsigned refused_at_once; /* SIO_TCP_INITIAL_RTO */
 };

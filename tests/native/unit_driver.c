@@ -120,11 +120,20 @@ TEST(a_large_upload_follows_what_the_connection_can_hold)
     stand_in.now_ms += 1000;
     upload();
     CHECK_EQUAL(1, system_memory.backlogs_set);
+    CHECK_EQUAL(100000, system_memory.send_buffer);
     stand_in.now_ms += 1000;
     upload(); /* not more than before */
     system_memory.backlog = 17 << 20;
     stand_in.now_ms += 1000;
     upload(); /* more than is sound */
+    system_memory.backlog = 200000;
+    system_memory.send_buffer = 0;
+    stand_in.now_ms += 1000;
+    upload(); /* what there is cannot be told */
+    system_memory.backlog = 65536;
+    system_memory.send_buffer = 8192;
+    stand_in.now_ms += 1000;
+    upload(); /* what Windows advises where it knows nothing */
     CHECK_EQUAL(1, system_memory.backlogs_set);
     end();
 }

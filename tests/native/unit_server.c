@@ -709,3 +709,27 @@ TEST(a_room_that_windows_cannot_count_is_misuse)
                                        (size_t)1 << 31U, &size, NULL));
     end();
 }
+
+TEST(a_peer_that_only_asks_for_new_keys_fills_no_memory)
+{
+    schan_verdict good = {0};
+    toy_peer peer = {0};
+    schan_error err = {0};
+    char text[4];
+    size_t size = 0;
+    schan_result result = SCHAN_WANT_READ;
+
+    begin(false, (schan_engine_config){0});
+    CHECK_EQUAL(SCHAN_WANT_READ, schan_engine_handshake(engine, NULL));
+    feed(TOY_HANDSHAKE, "F", 1);
+    CHECK_EQUAL(SCHAN_WANT_VERIFY, schan_engine_handshake(engine, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_engine_verified(engine, &good, NULL));
+    for (int i = 0; i < 200000 && result == SCHAN_WANT_READ; i++) {
+        feed_sealed(&peer, TOY_HANDSHAKE, "K\x00", 2);
+        result = schan_engine_read(engine, text, 4, &size, &err);
+    }
+    CHECK_EQUAL(SCHAN_ERR_SSPI, result);
+    CHECK_EQUAL(SCHAN_CAUSE_UNREAD_ANSWERS, err.cause);
+    CHECK(schan_engine_unsent(engine) < (1U << 20U) + 100);
+    end();
+}
