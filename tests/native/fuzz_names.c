@@ -264,7 +264,7 @@ static void fuzz_client_hello(choices *input)
     }
     bool is_read = schan__client_hello_versions(record + 1, size, &versions);
     must(versions <= 15 && (is_read || versions == 0), "versions that are none");
-    must(!is_read || (size > 48 && record[1] == 22 && record[6] == 1),
+    must(!is_read || (size >= 47 && record[1] == 22 && record[6] == 1),
          "what is no ClientHello is read");
     free(record);
 }
