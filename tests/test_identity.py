@@ -43,6 +43,7 @@ PASSWORD = "pass word"  # Wine fails with any letter beyond ASCII
 @pytest.fixture
 def keys() -> Iterator[Keys]:
     """What key containers there are; the test must leave none of ours."""
+    forget()  # what another test has left may go at any time
     found = Keys()
     before = found.ours()
     yield found
