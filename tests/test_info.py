@@ -75,6 +75,7 @@ def test_end_point_is_the_digest_of_the_servers_certificate(
     assert hashlib.sha256(der_of(identity.leaf)).digest() == binding
 
 
+@pytest.mark.not_over_the_model(reason="what Wine tells of a connection")
 @pytest.mark.skipif(not is_wine(), reason="Windows 10 has the member that Wine lacks")
 def test_missing_exporter_is_told(
     tls_server: StartTLS, connect: Connector, tls_version: ssl.TLSVersion
@@ -132,6 +133,7 @@ def test_closed_connection_has_no_binding(
         client.channel_binding(kind)
 
 
+@pytest.mark.not_over_the_model(reason="what Wine tells of a connection")
 def test_wine_does_not_tell_whether_a_session_was_resumed(
     tls_server: StartTLS, connect: Connector
 ) -> None:
@@ -143,6 +145,7 @@ def test_wine_does_not_tell_whether_a_session_was_resumed(
     assert (resumed is None) if is_wine() else (resumed is False)
 
 
+@pytest.mark.not_over_the_model(reason="what Wine tells of a connection")
 def test_key_exchange_has_a_name(tls_server: StartTLS, connect: Connector) -> None:
     server = tls_server()
 

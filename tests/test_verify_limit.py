@@ -166,6 +166,9 @@ REVOCATIONS = [
 REFUSALS = {CertificateReason.REVOCATION_UNKNOWN.name, CertificateReason.TIMED_OUT.name}
 
 
+@pytest.mark.not_over_the_model(
+    reason="has Windows' own functions, and Wine's build offers no TLS 1.3"
+)
 @pytest.mark.parametrize(("revocation", "expected"), REVOCATIONS)
 def test_responder_that_never_answers_keeps_nobody(
     tls_server: StartTLS,
@@ -191,6 +194,9 @@ def test_responder_that_never_answers_keeps_nobody(
     assert SSPIS_OWN == count.settled()
 
 
+@pytest.mark.not_over_the_model(
+    reason="has Windows' own functions, and Wine's build offers no TLS 1.3"
+)
 def test_issuer_that_never_comes_keeps_nobody(
     tls_server: StartTLS,
     connect: Connector,
@@ -211,6 +217,9 @@ def test_issuer_that_never_comes_keeps_nobody(
     assert SSPIS_OWN == count.settled()
 
 
+@pytest.mark.not_over_the_model(
+    reason="has Windows' own functions, and Wine's build offers no TLS 1.3"
+)
 def test_timeout_of_the_connection_goes_before_the_limit(
     tls_server: StartTLS,
     connect: Connector,
