@@ -1,10 +1,26 @@
 /*
  * certificate.c - names and validity of a certificate, for people to read; its public
- * key, for pins
+ * key, for pins; whether two are the same
  */
 #include "schan_internal.h"
 
 static const DWORD encoding = X509_ASN_ENCODING | PKCS_7_ASN_ENCODING;
+
+bool schan__certificate_is_same(PCCERT_CONTEXT one, PCCERT_CONTEXT other)
+{
+    if (one == NULL || other == NULL) {
+        return one == other;
+    }
+    return one->cbCertEncoded == other->cbCertEncoded &&
+           memcmp(one->pbCertEncoded, other->pbCertEncoded, one->cbCertEncoded) == 0;
+}
+
+bool schan__certificate_is_same_name(const CERT_NAME_BLOB *one,
+                                     const CERT_NAME_BLOB *other)
+{
+    return one->cbData == other->cbData &&
+           (one->cbData == 0 || memcmp(one->pbData, other->pbData, one->cbData) == 0);
+}
 
 static PCCERT_CONTEXT open_certificate(schan_library *library, schan_span der,
                                        schan_error *err)

@@ -143,18 +143,6 @@ schan_fitness schan__identity_fitness(schan_library *library,
 
 /* --------------------------------------------------- what Windows will not send */
 
-static bool is_same_blob(CERT_NAME_BLOB one, CERT_NAME_BLOB other)
-{
-    return one.cbData == other.cbData &&
-           memcmp(one.pbData, other.pbData, one.cbData) == 0;
-}
-
-static bool is_same_certificate(PCCERT_CONTEXT one, PCCERT_CONTEXT other)
-{
-    return one->cbCertEncoded == other->cbCertEncoded &&
-           memcmp(one->pbCertEncoded, other->pbCertEncoded, one->cbCertEncoded) == 0;
-}
-
 /* The intermediate certificate above `below` in the store; NULL when there is none, or
  * only an anchor, which nobody sends. */
 static PCCERT_CONTEXT intermediate_above(const schan_system *system, HCERTSTORE store,
@@ -164,8 +152,9 @@ static PCCERT_CONTEXT intermediate_above(const schan_system *system, HCERTSTORE 
 
     while ((each = system->CertEnumCertificatesInStore(store, each)) != NULL) {
         const CERT_INFO *info = each->pCertInfo;
-        if (is_same_blob(info->Subject, below->pCertInfo->Issuer) &&
-            !is_same_blob(info->Subject, info->Issuer)) {
+        if (schan__certificate_is_same_name(&info->Subject,
+                                            &below->pCertInfo->Issuer) &&
+            !schan__certificate_is_same_name(&info->Subject, &info->Issuer)) {
             break;
         }
     }
@@ -176,8 +165,8 @@ static bool has_certificate(PCCERT_CHAIN_CONTEXT chain, PCCERT_CONTEXT certifica
 {
     for (DWORD i = 0; i < chain->cChain; i++) {
         for (DWORD k = 0; k < chain->rgpChain[i]->cElement; k++) {
-            if (is_same_certificate(chain->rgpChain[i]->rgpElement[k]->pCertContext,
-                                    certificate)) {
+            if (schan__certificate_is_same(
+                    chain->rgpChain[i]->rgpElement[k]->pCertContext, certificate)) {
                 return true;
             }
         }

@@ -28,18 +28,6 @@ static PCCERT_CONTEXT ask(schan_engine *engine)
     return NULL;
 }
 
-static bool is_same(PCCERT_CONTEXT one, PCCERT_CONTEXT other)
-{
-    return one->cbCertEncoded == other->cbCertEncoded &&
-           memcmp(one->pbCertEncoded, other->pbCertEncoded, one->cbCertEncoded) == 0;
-}
-
-static bool is_same_name(const CERT_NAME_BLOB *one, const CERT_NAME_BLOB *other)
-{
-    return one->cbData == other->cbData &&
-           (one->cbData == 0 || memcmp(one->pbData, other->pbData, one->cbData) == 0);
-}
-
 /* Counts what is in the store beside the peer's certificate; keeps it, too, where there
  * is `room` for it. */
 static size_t list_others(const schan_engine *engine, PCCERT_CONTEXT *others,
@@ -54,7 +42,7 @@ static size_t list_others(const schan_engine *engine, PCCERT_CONTEXT *others,
         return 0;
     }
     while ((each = system->CertEnumCertificatesInStore(store, each)) != NULL) {
-        if (is_same(each, engine->peer)) { /* B39 */
+        if (schan__certificate_is_same(each, engine->peer)) { /* B39 */
             continue;
         }
         if (count < room) {
@@ -72,8 +60,8 @@ static void put_in_order(PCCERT_CONTEXT *sent, size_t count)
         const CERT_INFO *last = sent[done - 1]->pCertInfo;
         size_t next = done;
 
-        while (next < count &&
-               !is_same_name(&last->Issuer, &sent[next]->pCertInfo->Subject)) {
+        while (next < count && !schan__certificate_is_same_name(
+                                   &last->Issuer, &sent[next]->pCertInfo->Subject)) {
             next++;
         }
         if (next == count) {

@@ -73,15 +73,6 @@ static schan_result put_data_aside(schan_engine *engine, schan_error *err)
     return result;
 }
 
-static bool is_same_certificate(PCCERT_CONTEXT one, PCCERT_CONTEXT other)
-{
-    if (one == NULL || other == NULL) {
-        return one == other;
-    }
-    return one->cbCertEncoded == other->cbCertEncoded &&
-           memcmp(one->pbCertEncoded, other->pbCertEncoded, one->cbCertEncoded) == 0;
-}
-
 /* What was verified must still be so (B36, B60); sizes and cipher are new (B37). */
 static schan_result finish(schan_engine *engine, schan_error *err)
 {
@@ -91,7 +82,7 @@ static schan_result finish(schan_engine *engine, schan_error *err)
     engine->peer = NULL;
     engine->info.alpn_size = 0;
     schan_result result = schan__info_fetch(engine, err);
-    bool is_same = is_same_certificate(verified, engine->peer) &&
+    bool is_same = schan__certificate_is_same(verified, engine->peer) &&
                    agreed.alpn_size == engine->info.alpn_size &&
                    memcmp(agreed.alpn, engine->info.alpn, engine->info.alpn_size) == 0;
     if (engine->peer != NULL) {

@@ -236,6 +236,13 @@ CRYPT_KEY_PROV_INFO *schan__identity_place_of_key(const schan_system *system,
 schan_fitness schan__identity_fitness(schan_library *library,
                                       PCCERT_CONTEXT certificate, bool is_server);
 
+/* ----------------------------------------------------------- certificate.c */
+
+/* By their bytes; two that are not there are the same. */
+bool schan__certificate_is_same(PCCERT_CONTEXT one, PCCERT_CONTEXT other);
+bool schan__certificate_is_same_name(const CERT_NAME_BLOB *one,
+                                     const CERT_NAME_BLOB *other);
+
 /* ------------------------------------------------------------ credential.c */
 
 struct schan_credential {
