@@ -33,7 +33,7 @@ struct schan_socket {
     SRWLOCK lock;
     volatile LONG waiting; /* threads that want the lock */
     bool is_lent;          /* a view of incoming is out: nothing may move there */
-    bool is_idle;          /* gave its memory back: waits before taking some again */
+    bool expects_nothing;  /* waits before it looks for more, and takes memory for it */
     size_t
         receive_size; /* room offered to the next recv; grows while the peer fills it */
     uint64_t uploaded; /* since Windows was asked how much to have on the way */
@@ -195,9 +195,10 @@ static schan_result receive(round_trip *trip)
     schan_socket *self = trip->socket;
     schan__buffer *incoming = &self->engine->incoming;
 
-    if (self->engine->is_eof || self->is_lent || (self->is_idle && trip->may_wait)) {
+    if (self->engine->is_eof || self->is_lent ||
+        (self->expects_nothing && trip->may_wait)) {
         trip->wants_to_receive = !self->engine->is_eof;
-        self->is_idle = false;
+        self->expects_nothing = false;
         return SCHAN_OK;
     }
     size_t size = receive_size(self);
@@ -239,7 +240,7 @@ static void release_idle_memory(schan_socket *self)
     if (!self->is_lent && schan__buffer_size(&self->engine->incoming) == 0) {
         schan__buffer_free(&self->engine->incoming);
         self->receive_size = smallest_receive;
-        self->is_idle = true;
+        self->expects_nothing = true;
     }
     if (schan__buffer_size(&self->engine->outgoing) == 0) {
         schan__buffer_free(&self->engine->outgoing);
@@ -284,6 +285,19 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
 
 /* -------------------------------------------------------------------- loop */
 
+/* A flight of the handshake is answered after a round trip, so looking at once would be for
+ * nothing. Where sending failed, the peer's last words may be there already. */
+static void expect_answer(round_trip *trip, schan_result sent)
+{
+    schan_socket *self = trip->socket;
+
+    if (sent != SCHAN_OK) {
+        self->expects_nothing = false;
+    } else if (trip->has_moved && self->engine->state == SCHAN_STATE_HANDSHAKE) {
+        self->expects_nothing = true;
+    }
+}
+
 static bool is_answer(schan_result result)
 {
     return result != SCHAN_WANT_READ && result != SCHAN_WANT_WRITE;
@@ -310,12 +324,10 @@ static schan_result go_round(round_trip *trip, goal *wanted)
     }
     schan_result sent = send_queued(trip);
     if (asked == SCHAN_WANT_READ) {
-        bool has_sent = trip->has_moved;
+        expect_answer(trip, sent);
         trip->has_moved = false;
         schan_result received = receive(trip);
-        bool has_received = trip->has_moved;
-        trip->has_moved = has_received || (has_sent && sent == SCHAN_OK);
-        if (received != SCHAN_OK || has_received) {
+        if (received != SCHAN_OK || trip->has_moved) {
             return received != SCHAN_OK ? received : SCHAN_WANT_READ;
         }
     }

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from fake_sspi import FakeSSPI
 from fake_sspi_script import (
+    ALERT,
     APPLICATION_DATA,
     GRANTED,
     Control,
@@ -25,7 +26,7 @@ from fake_sspi_script import (
 from fake_sspi_types import INDISPENSABLE, SCHANNEL_SHUTDOWN, Buffer, Flag, Status, ffi
 from fake_system import FakeSystem
 from scripted_engine import FINISHED, FLIGHT, HELLO, ScriptedEngine
-from test_engine_scripted_driver import CLOSE_NOTIFY, DATA, TICKET, Driver, Winsock
+from test_engine_scripted_driver import CLOSE_NOTIFY, DATA, RESET, TICKET, Driver, Winsock
 
 pytest_plugins = ["scripted_fixtures"]
 pytestmark = pytest.mark.schannel
@@ -300,10 +301,40 @@ def test_idle_connection_takes_memory_again_only_when_it_is_readable(
     idle = opened.recv(1)
     opened.forget()
     opened.winsock.coming.append(DATA)
-    opened.winsock.is_ready.append(True)
 
     assert (("WANT_TIME", b""), ("OK", b"250 ok")) == (idle, opened.recv(timeout_ms))
     assert calls == opened.noted.calls
+
+
+@pytest.mark.parametrize(("timeout_ms", "calls"), NEXT_CALLS, ids=["waiting", "non_blocking"])
+def test_answer_to_a_flight_is_waited_for_before_it_is_looked_for(
+    sspi: FakeSSPI, system: FakeSystem, timeout_ms: int, calls: list[str]
+) -> None:
+    sspi.script(*OPENING)
+    driver = Driver(ScriptedEngine(sspi, system), noted := NotedWinsock(system))
+    noted.coming.append(FLIGHT)
+
+    result = driver.handshake(timeout_ms)
+    driver.free()
+
+    assert ("WANT_VERIFY", calls) == (result, noted.calls)
+
+
+def test_why_a_flight_could_not_be_sent_is_looked_for_at_once(
+    sspi: FakeSSPI, system: FakeSystem
+) -> None:
+    alert = record(ALERT, bytes((2, 40)))
+    sspi.script(
+        Initialize(token=HELLO), Initialize(given=alert, status=Status.SEC_E_ILLEGAL_MESSAGE)
+    )
+    driver = Driver(ScriptedEngine(sspi, system), noted := NotedWinsock(system))
+    noted.room = deque([1, -RESET])
+    noted.coming.append(alert)
+
+    result = driver.handshake()
+    driver.free()
+
+    assert ("ERR_ALERT", ["recv"]) == (result, noted.calls)
 
 
 def test_idle_wait_looks_once_and_then_only_waits(opened: NotedDriver) -> None:
