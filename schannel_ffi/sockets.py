@@ -175,7 +175,8 @@ class TLSSocket(Negotiated):
         self._closes_with_files = False
         try:
             self._timeout = timeout
-            raw.setblocking(False)  # noqa: FBT003 - as socket.socket has it
+            if raw.gettimeout() != 0:
+                raw.settimeout(0)
             self._owned.connection = _lib.Connection(config, role, raw.fileno())
             self._requests = CredentialRequests(config, self._use, self._owned.connection)
             self._begin(role, deadline)

@@ -74,7 +74,7 @@ def open_connection(
     check: Callable[[], None] | None = None,
     prepare: Prepare | None = None,
 ) -> socket.socket:
-    """Connect to `host` and return the socket: blocking, TCP_NODELAY set, not inheritable.
+    """Connect to `host` and return the socket: non-blocking, TCP_NODELAY set, not inheritable.
 
     Blocks until connected or `deadline`. The waits are at most 100 ms each.
 
@@ -88,7 +88,7 @@ def open_connection(
         prepare: Called with each socket, and the address, before it connects.
 
     Returns:
-        A connected socket without a timeout.
+        A connected socket with timeout 0, as it was raced.
 
     Raises:
         ValueError: the host holds spaces or control characters or cannot be a name, the port
@@ -321,7 +321,6 @@ def _waits(deadline: float, check: Callable[[], None] | None) -> Iterator[float]
 def _ready_for_use(sock: socket.socket) -> socket.socket:
     with suppress(OSError):  # not every transport knows it, and nothing depends on it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.settimeout(None)
     return sock
 
 
