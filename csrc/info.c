@@ -138,6 +138,7 @@ schan_result schan__info_fetch(schan_engine *engine, schan_error *err)
     engine->info.protocol = protocol_of(engine, connection.dwProtocol);
     engine->info.cipher_strength = connection.dwCipherStrength;
     if ((engine->info.protocol & engine->protocols) == 0) { /* B100 */
+        (void)schan__alert_send(engine, SCHAN__ALERT_PROTOCOL_VERSION);
         return fail(engine, SEC_E_ALGORITHM_MISMATCH, err);
     }
     fetch_cipher(engine);

@@ -8,8 +8,9 @@
  *     renegotiation.c
  *     engine.c
  *     handshake.c
+ *     info.c binding.c peer.c verify.c
  *     alert.c
- *     security_context.c client_hello.c record.c info.c binding.c peer.c verify.c
+ *     security_context.c client_hello.c record.c
  *     credential.c pfx.c search.c
  *     identity.c
  *     key.c

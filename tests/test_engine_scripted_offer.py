@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 from fake_sspi import FakeSSPI
-from fake_sspi_script import GRANTED, HANDSHAKE, Initialize, record
-from fake_sspi_types import INDISPENSABLE, ClientBit, Flag, Status
+from fake_sspi_script import GRANTED, HANDSHAKE, Control, Initialize, record
+from fake_sspi_types import INDISPENSABLE, ClientBit, Flag, Status, schannel_alert
 from scripted_engine import (
     FINISHED,
     FLIGHT,
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.schannel
 FIRST = Initialize(token=HELLO)
 LAST = Initialize(given=FLIGHT, token=FINISHED, status=Status.SEC_E_OK)
 SECOND = record(HANDSHAKE, b"another record")
+PROTOCOL_VERSION = 70  # RFC 8446, 6
 
 
 def hex_of(status: int) -> str:
@@ -135,9 +136,11 @@ def test_version_outside_the_range_is_refused(
     sspi: FakeSSPI, make_engine: MakeEngine, allowed: int, agreed: int
 ) -> None:
     sspi.script(FIRST, LAST)  # 100
+    sspi.script(Control(token=schannel_alert(PROTOCOL_VERSION)), Initialize(token=b"alert"))
     sspi.protocol = int(agreed)
     engine = make_engine(protocols=allowed)
 
     result = engine.handshake(FLIGHT)
 
     assert ("ERR_HANDSHAKE", Status.SEC_E_ALGORITHM_MISMATCH) == (result, engine.error.status)
+    assert engine.drain().endswith(b"alert")
