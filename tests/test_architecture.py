@@ -200,6 +200,9 @@ DIRECT_CALL = re.compile(
     r"EncryptMessage|DecryptMessage|SetContextAttributes[AW]?|recv|send|select|connect|socket|"
     r"ioctlsocket|closesocket|getaddrinfo|[gs]etsockopt)\s*\("
 )
+ALLOCATION = re.compile(
+    r"\b(\w*(?:alloc|strdup|wcsdup)|(?:Heap|Virtual|Local|Global|CryptMem|CoTaskMem)\w*Alloc\w*)\s*\("
+)
 C_SOURCES = {path.stem: path for path in sorted(CSRC.glob("*.c"))}
 C_FILES = sorted([*CSRC.glob("*.c"), *CSRC.glob("*.h")])
 c_sources = pytest.mark.parametrize("name", C_SOURCES)
@@ -269,6 +272,14 @@ def test_windows_is_called_through_the_tables_only(name: str) -> None:
         return
 
     assert [] == DIRECT_CALL.findall(code_of(C_SOURCES[name]))
+
+
+@c_sources
+def test_memory_is_allocated_in_one_place_only(name: str) -> None:
+    """What tests/native/unit_idle.c counts is all there is."""
+    expected = ["calloc"] if name == "provider" else []
+
+    assert expected == ALLOCATION.findall(code_of(C_SOURCES[name]))
 
 
 def test_every_member_of_the_system_table_is_windows_own() -> None:

@@ -21,6 +21,7 @@ struct stand_in {
     uint64_t file_time;          /* GetSystemTimeAsFileTime: 100 ns since 1601 */
     unsigned allocations;        /* callocs until now */
     unsigned failing_allocation; /* this one finds no memory; 0: none */
+    size_t live_bytes;           /* of what csrc has allocated, and not freed */
     const void *watched;         /* was this block zero when it was freed? */
     size_t watched_size;
     bool was_wiped;

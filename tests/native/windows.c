@@ -146,6 +146,48 @@ void *__wrap_calloc(size_t count, size_t size);
 void __real_free(void *memory);
 void __wrap_free(void *memory);
 
+/* What csrc holds. The addresses are kept inverted: a block that csrc has lost must stay
+ * lost for the sanitizer that looks for leaks. */
+typedef struct block {
+    uintptr_t inverted;
+    size_t size;
+    struct block *next;
+} block;
+
+static block *blocks;
+static pthread_mutex_t blocks_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void note_block(const void *memory, size_t size)
+{
+    block *noted = malloc(sizeof(*noted));
+
+    if (noted == NULL) {
+        stand_in_abort("no memory to count memory");
+    }
+    pthread_mutex_lock(&blocks_lock);
+    *noted = (block){~(uintptr_t)memory, size, blocks};
+    blocks = noted;
+    stand_in.live_bytes += size;
+    pthread_mutex_unlock(&blocks_lock);
+}
+
+/* What was not csrc's, a stand-in's own memory, has not been counted. */
+static void forget_block(const void *memory)
+{
+    pthread_mutex_lock(&blocks_lock);
+    block **link = &blocks;
+    while (*link != NULL && (*link)->inverted != ~(uintptr_t)memory) {
+        link = &(*link)->next;
+    }
+    block *found = *link;
+    if (found != NULL) {
+        *link = found->next;
+        stand_in.live_bytes -= found->size;
+    }
+    pthread_mutex_unlock(&blocks_lock);
+    __real_free(found);
+}
+
 void *__wrap_calloc(size_t count, size_t size)
 {
     stand_in.allocations++;
@@ -153,7 +195,11 @@ void *__wrap_calloc(size_t count, size_t size)
         stand_in.allocations == stand_in.failing_allocation) {
         return NULL;
     }
-    return __real_calloc(count, size);
+    void *memory = __real_calloc(count, size);
+    if (memory != NULL) {
+        note_block(memory, count * size);
+    }
+    return memory;
 }
 
 static bool is_zero(const uint8_t *data, size_t size)
@@ -172,6 +218,7 @@ void __wrap_free(void *memory)
         stand_in.watched = NULL;
         stand_in.was_wiped = is_zero(memory, stand_in.watched_size);
     }
+    forget_block(memory);
     __real_free(memory);
 }
 
