@@ -29,6 +29,8 @@ from counting_system import CountingSystem
 SAMPLES = 24
 LARGEST_TALK = 1 << 16
 TIMEOUT = 60.0
+SHORT_WAIT = 0.005  # several ticks of the clock, else it may be over before it has begun
+ENTRY_IS_BUSY = 4  # PROCESS_HEAP_ENTRY_BUSY
 
 
 class MemoryCounters(ctypes.Structure):
@@ -54,7 +56,37 @@ class MemoryCounters(ctypes.Structure):
     ]
 
 
-def tell(mark: str) -> None:
+class HeapEntry(ctypes.Structure):
+    """PROCESS_HEAP_ENTRY of winbase.h."""
+
+    _fields_ = [
+        ("lpData", ctypes.c_void_p),
+        ("cbData", wintypes.DWORD),
+        ("cbOverhead", ctypes.c_ubyte),
+        ("iRegionIndex", ctypes.c_ubyte),
+        ("wFlags", wintypes.WORD),
+        ("rest", ctypes.c_void_p * 3),  # a union: Block, Region
+    ]
+
+
+def heap_bytes() -> int:
+    """Return how much is allocated in the heap of the C runtime; no other thread may use it.
+
+    There the library has all it allocates, and Python what is larger than 512 bytes. Wine's
+    Schannel has its memory elsewhere; Windows' own has it in the same heap.
+    """
+    kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+    heap_of_runtime = ctypes.CDLL("ucrtbase")["_get_heap_handle"]
+    heap_of_runtime.restype = ctypes.c_void_p
+    heap = ctypes.c_void_p(heap_of_runtime())
+    entry = HeapEntry()
+    total = 0
+    while kernel32.HeapWalk(heap, ctypes.byref(entry)):
+        total += entry.cbData if entry.wFlags & ENTRY_IS_BUSY else 0
+    return total
+
+
+def tell(mark: str, **more: int) -> None:
     """Tell what the process holds now."""
     kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
     psapi = ctypes.WinDLL("psapi")  # type: ignore[attr-defined,unused-ignore]
@@ -69,6 +101,7 @@ def tell(mark: str) -> None:
         "threads": threading.active_count(),
         "working set": memory.WorkingSetSize,
         "private": memory.PrivateUsage,
+        **more,
     }
     print(json.dumps(sample), flush=True)
 
@@ -107,9 +140,19 @@ class Stress:
         if came != data:
             raise ValueError("other bytes came back than were sent")
 
+    def wait_in_vain(self, link: schannel_ffi.TLSSocket) -> None:
+        """Wait for what does not come, which makes a connection idle."""
+        link.settimeout(SHORT_WAIT)
+        try:
+            link.recv(1)
+        except schannel_ffi.TLSTimeout:
+            link.settimeout(TIMEOUT)
+            return
+        raise ValueError("the server sent more than came from here")
+
     def open_all(self) -> None:
-        """Open all connections, use each, close all."""
-        tell("before")
+        """Open all connections, use each, let each become idle, close all."""
+        tell("before", heap=heap_bytes())
         links = []
         for number in range(self.settings["connections"]):
             links.append(self.connect())
@@ -117,7 +160,12 @@ class Stress:
         tell(f"{len(links)} connections open")
         for number, link in enumerate(links):
             self.talk(link, b"%d again" % number)
-        tell("all used once more")
+        tell("all used once more", heap=heap_bytes())
+        for link in links:
+            self.wait_in_vain(link)
+        tell("all waited in vain", heap=heap_bytes())
+        for number, link in enumerate(links):
+            self.talk(link, b"%d at last" % number)
         for link in links:
             link.close()
         links.clear()
