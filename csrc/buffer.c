@@ -6,10 +6,15 @@
  *
  * Always true here: 0 <= head <= tail <= capacity; an empty buffer stands at 0. The
  * memory is wiped before it is given back, because application data is decrypted in it.
+ * A small buffer goes as soon as it is empty: taking one costs little, and many idle
+ * connections should hold none. A large one stays for the bulk that made it grow, until
+ * its owner frees it.
  */
 #include "schan_internal.h"
 
 static const size_t smallest_capacity = 4096;
+/* What the heap of Windows takes from lists of its own, without asking the system. */
+static const size_t small_capacity = (size_t)16 * 1024;
 
 size_t schan__buffer_size(const schan__buffer *buffer)
 {
@@ -100,6 +105,9 @@ void schan__buffer_consume(schan__buffer *buffer, size_t size)
     if (buffer->head == buffer->tail) {
         buffer->head = 0;
         buffer->tail = 0;
+        if (buffer->capacity <= small_capacity) {
+            schan__buffer_free(buffer);
+        }
     }
 }
 

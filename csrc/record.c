@@ -233,6 +233,24 @@ schan_result schan__record_decrypt(schan_engine *engine, size_t size, uint8_t ty
 
 /* -------------------------------------------------------------- encryption */
 
+/* How many bytes are left from the position on; `most` if there are more. */
+static size_t left_of(const schan_span *spans, size_t count,
+                      const schan__position *position, size_t most)
+{
+    size_t left = 0;
+    size_t offset = position->offset;
+
+    for (size_t i = position->index; i < count; i++) {
+        size_t size = spans[i].size - offset;
+        if (size >= most - left) {
+            return most;
+        }
+        left += size;
+        offset = 0;
+    }
+    return left;
+}
+
 /* Copies at most `room` bytes from the spans, from the position on, and moves the
  * position. */
 static size_t gather(uint8_t *to, size_t room, const schan_span *spans, size_t count,
@@ -279,22 +297,22 @@ schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans
                                    size_t *taken, schan_error *err)
 {
     const SecPkgContext_StreamSizes *sizes = &engine->sizes;
-    size_t largest =
-        (size_t)sizes->cbHeader + sizes->cbMaximumMessage + sizes->cbTrailer;
+    size_t room = left_of(spans, count, position, sizes->cbMaximumMessage); /* B50 */
+    size_t largest = (size_t)sizes->cbHeader + room + sizes->cbTrailer;
     SecBuffer buffers[4] = {{0}};
     SecBufferDesc description = {SECBUFFER_VERSION, 4, buffers};
 
     *taken = 0;
+    if (room == 0) {
+        position->index = count;
+        return SCHAN_OK; /* B51: no empty records */
+    }
     if (!schan__buffer_reserve(&engine->outgoing, largest)) {
         return schan__engine_fail(engine, SCHAN_ERR_MEMORY, 0, NULL, err);
     }
     uint8_t *start = schan__buffer_tail(&engine->outgoing);
     uint8_t *data = start + sizes->cbHeader;
-    size_t size =
-        gather(data, sizes->cbMaximumMessage, spans, count, position); /* B50 */
-    if (size == 0) {
-        return SCHAN_OK; /* B51: no empty records */
-    }
+    size_t size = gather(data, room, spans, count, position);
     buffers[0].BufferType = SECBUFFER_STREAM_HEADER;
     buffers[0].pvBuffer = start;
     buffers[0].cbBuffer = sizes->cbHeader;

@@ -15,7 +15,7 @@
 
 #include <limits.h>
 
-static const size_t smallest_receive = (size_t)2 * SCHAN__RECORD_MAX;
+static const size_t smallest_receive = (size_t)8 * 1024;
 static const uint32_t longest_slice_ms = 100; /* B83: then Python sees Ctrl-C */
 static const size_t largest_receive = (size_t)256 * 1024;
 static const uint64_t large_upload = (uint64_t)256 * 1024;
@@ -32,6 +32,7 @@ struct schan_socket {
     SOCKET handle;
     SRWLOCK lock;
     volatile LONG waiting; /* threads that want the lock */
+    volatile LONG sending; /* threads in schan_socket_send */
     bool is_lent;          /* a view of incoming is out: nothing may move there */
     bool expects_nothing;  /* waits before it looks for more, and takes memory for it */
     size_t
@@ -233,19 +234,43 @@ static uint32_t time_left_ms(ULONGLONG end_ms)
     return now_ms >= end_ms ? 0 : (uint32_t)(end_ms - now_ms);
 }
 
-/* An idle connection keeps no memory for receiving. */
-static void release_idle_memory(schan_socket *self)
+static void free_if_empty(schan__buffer *buffer)
+{
+    if (schan__buffer_size(buffer) == 0) {
+        schan__buffer_free(buffer);
+    }
+}
+
+/* Gives back what bulk has made large; called with the lock held. */
+static void release_memory(schan_socket *self)
+{
+    if (!self->is_lent) {
+        free_if_empty(&self->engine->incoming);
+        free_if_empty(&self->engine->spill);
+    }
+    free_if_empty(&self->engine->outgoing);
+    if (self->engine->incoming.data == NULL) {
+        self->receive_size = smallest_receive;
+    }
+}
+
+static void become_idle(schan_socket *self)
 {
     lock(self);
-    if (!self->is_lent && schan__buffer_size(&self->engine->incoming) == 0) {
-        schan__buffer_free(&self->engine->incoming);
-        self->receive_size = smallest_receive;
-        self->expects_nothing = true;
-    }
-    if (schan__buffer_size(&self->engine->outgoing) == 0) {
-        schan__buffer_free(&self->engine->outgoing);
-    }
+    release_memory(self);
+    self->expects_nothing = self->engine->incoming.data == NULL;
     unlock(self);
+}
+
+/* Who waits for an answer has asked: what the question filled is not needed meanwhile,
+ * unless another thread goes on sending. */
+static void release_question(schan_socket *self)
+{
+    if (self->sending == 0) {
+        lock(self);
+        free_if_empty(&self->engine->outgoing);
+        unlock(self);
+    }
 }
 
 /* Waits, without the lock, for what the round wants. Results: SCHAN_OK,
@@ -259,9 +284,11 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
     fd_set readable;
     fd_set writable;
 
-    if (left_ms == 0) {
+    if (left_ms == 0) { /* who must not wait comes back when there is something */
+        become_idle(self);
         return SCHAN_WANT_TIME;
     }
+    release_question(self);
     FD_ZERO(&readable);
     FD_ZERO(&writable);
     if (trip->wants_to_receive) {
@@ -277,7 +304,7 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
         return fail_winsock(self, "select", trip->err);
     }
     if (ready == 0) {
-        release_idle_memory(self);
+        become_idle(self);
         return left_ms > slice_ms ? SCHAN_OK : SCHAN_WANT_TIME;
     }
     return SCHAN_OK;
@@ -465,7 +492,11 @@ schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,
 {
     goal wanted = {.ask = ask_handshake, .flushes = true};
 
-    return run_until(self, &wanted, timeout_ms, err);
+    schan_result result = run_until(self, &wanted, timeout_ms, err);
+    lock(self);
+    release_memory(self);
+    unlock(self);
+    return result;
 }
 
 /* A view dies at the next call of the reading side. */
@@ -518,7 +549,9 @@ schan_result schan_socket_send(schan_socket *self, const schan_span *spans,
 {
     goal wanted = {.ask = ask_write, .flushes = true, .spans = spans, .count = count};
 
+    InterlockedIncrement(&self->sending);
     schan_result result = run_until(self, &wanted, timeout_ms, err);
+    InterlockedDecrement(&self->sending);
     *consumed = wanted.size;
     return result;
 }

@@ -1,8 +1,8 @@
 /*
  * unit_idle.c - what the library holds of a connection on which nothing happens
  *
- * Idle is who waits in vain: the driver gives its buffers back when a wait has ended in
- * silence. Between two calls, and where no call waits, they stay.
+ * Idle is who has nothing to do: behind the handshake, between small questions and answers,
+ * and when nothing has come. What bulk has made large stays between its calls until then.
  */
 #include "check.h"
 #include "schan_internal.h"
@@ -63,6 +63,8 @@ static schan_socket *driver;
 static uint8_t wire[1 << 20];
 static size_t wire_size;
 static size_t wire_taken;
+static uint8_t answer[64]; /* comes as soon as it is waited for */
+static size_t answer_size;
 static toy_peer peer;
 static size_t before; /* bytes that were alive without a connection */
 static size_t busiest;
@@ -102,6 +104,9 @@ static int on_send(const char *data, int size)
 
 static int on_wait(bool readable, bool writable, uint32_t timeout_ms)
 {
+    memcpy(wire + wire_size, answer, answer_size);
+    wire_size += answer_size;
+    answer_size = 0;
     bool is_ready = writable || (readable && wire_taken < wire_size);
 
     stand_in.now_ms += is_ready ? 0 : timeout_ms;
@@ -245,6 +250,70 @@ TEST(an_idle_connection_holds_8_kib_at_most)
         }
         end();
     }
+}
+
+/* B26, B59: what was put aside has been read, and its room is not needed any more. */
+TEST(an_idle_connection_keeps_no_room_for_data_put_aside)
+{
+    begin(&kinds[5]);
+    open_connection(kinds[5].config);
+    toy.alpn_of_renegotiation = toy.alpn;
+    wire_size = wire_taken = 0;
+    arrive(TOY_HANDSHAKE, "R\0", 2);
+    arrive(TOY_DATA, data, TOY_MOST_DATA);
+    arrive(TOY_DATA, data, TOY_MOST_DATA);
+    wire_size += toy_clear_record(wire + wire_size, TOY_HANDSHAKE, "F", 1);
+    read_all((size_t)2 * TOY_MOST_DATA);
+    check_idle("after a renegotiation");
+    end();
+}
+
+TEST(a_connection_that_must_not_wait_is_idle_when_nothing_came)
+{
+    uint8_t byte = 0;
+    size_t size = 0;
+
+    begin(&kinds[4]);
+    open_connection(kinds[4].config);
+    download();
+    upload();
+    CHECK_EQUAL(SCHAN_WANT_TIME, schan_socket_recv(driver, &byte, 1, &size, 0, NULL));
+    CHECK(held() <= most_idle_bytes);
+    end();
+}
+
+TEST(a_connection_is_idle_between_questions_and_answers)
+{
+    const schan_span question = {data, 4000};
+
+    begin(&kinds[4]);
+    open_connection(kinds[4].config);
+    size_t opened = held();
+    CHECK(opened <= most_idle_bytes);
+    for (int i = 0; i < 3; i++) {
+        size_t size = 0;
+        CHECK_EQUAL(SCHAN_OK,
+                    schan_socket_send(driver, &question, 1, &size, 1000, NULL));
+        wire_size = wire_taken = 0;
+        arrive(TOY_DATA, data, 4000);
+        read_all(4000);
+        CHECK_EQUAL(opened, held());
+    }
+    end();
+}
+
+/* As a mail is sent and its reply waited for. */
+TEST(what_an_upload_filled_goes_while_its_answer_is_waited_for)
+{
+    begin(&kinds[4]);
+    open_connection(kinds[4].config);
+    upload();
+    CHECK(held() > most_idle_bytes);
+    wire_size = wire_taken = 0;
+    answer_size = toy_seal(&peer, answer, TOY_DATA, "250 ok", 6);
+    read_all(6);
+    CHECK(held() <= most_idle_bytes);
+    end();
 }
 
 TEST(idle_connections_hold_the_same_each)
