@@ -73,7 +73,19 @@ static schan_result put_data_aside(schan_engine *engine, schan_error *err)
     return result;
 }
 
-/* What was verified must still be so (B36, B60); sizes and cipher are new (B37). */
+/* The hello of a renegotiation offers no protocol: that Windows then tells none is no
+ * change (B36). */
+static bool has_agreed_protocol(schan_engine *engine, const schan_info *agreed)
+{
+    if (engine->info.alpn_size == 0) {
+        memcpy(engine->info.alpn, agreed->alpn, agreed->alpn_size);
+        engine->info.alpn_size = agreed->alpn_size;
+    }
+    return agreed->alpn_size == engine->info.alpn_size &&
+           memcmp(agreed->alpn, engine->info.alpn, agreed->alpn_size) == 0;
+}
+
+/* What was verified must still be so (B60); sizes and cipher are new (B37). */
 static schan_result finish(schan_engine *engine, schan_error *err)
 {
     PCCERT_CONTEXT verified = engine->peer;
@@ -83,8 +95,7 @@ static schan_result finish(schan_engine *engine, schan_error *err)
     engine->info.alpn_size = 0;
     schan_result result = schan__info_fetch(engine, err);
     bool is_same = schan__certificate_is_same(verified, engine->peer) &&
-                   agreed.alpn_size == engine->info.alpn_size &&
-                   memcmp(agreed.alpn, engine->info.alpn, engine->info.alpn_size) == 0;
+                   has_agreed_protocol(engine, &agreed);
     if (engine->peer != NULL) {
         engine->library->system->CertFreeCertificateContext(engine->peer);
     }

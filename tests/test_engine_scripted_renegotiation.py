@@ -21,7 +21,7 @@ from fake_sspi_script import (
     record,
     seal,
 )
-from fake_sspi_types import SCHANNEL_SHUTDOWN, Attribute, ClientBit, Status
+from fake_sspi_types import SCHANNEL_SHUTDOWN, Attribute, ClientBit, Status, schannel_alert
 from fake_system import FakeSystem
 from scripted_engine import (
     FINISHED,
@@ -271,10 +271,9 @@ def test_sizes_are_asked_for_again(sspi: FakeSSPI, willing: MakeEngine) -> None:
     assert ("OK", 1500) == engine.write(b"x" * 1500)
 
 
-@pytest.mark.parametrize("now", [None, b"http/1.1", b"h2x", b""], ids=repr)
-def test_change_of_the_alpn_protocol_is_refused(
-    sspi: FakeSSPI, make_engine: MakeEngine, now: bytes | None
-) -> None:
+@pytest.fixture
+def agreed(sspi: FakeSSPI, make_engine: MakeEngine) -> ScriptedEngine:
+    """Return an open engine whose protocol is h2, before a renegotiation that offers none."""
     sspi.protocol, sspi.alpn = int(ClientBit.TLS_1_2), b"h2"
     sspi.script(
         Initialize(token=HELLO, alpn=alpn_offer(b"h2")),
@@ -284,12 +283,30 @@ def test_change_of_the_alpn_protocol_is_refused(
     engine = make_engine(renegotiation=1, alpn=alpn_list(b"h2"))
     engine.handshake(FLIGHT)
     engine.verified()
+    return engine
+
+
+@pytest.mark.parametrize("now", [b"http/1.1", b"h2x"], ids=repr)
+def test_change_of_the_alpn_protocol_is_refused(
+    sspi: FakeSSPI, agreed: ScriptedEngine, now: bytes
+) -> None:
     sspi.alpn = now  # 36
 
-    result = feed(engine, HELLO_REQUEST + SECOND_FLIGHT + CIPHER_CHANGE)
+    result = feed(agreed, HELLO_REQUEST + SECOND_FLIGHT + CIPHER_CHANGE)
 
     assert ("ERR_SSPI", b"") == result
-    assert (RENEGOTIATE, "PEER_CHANGED") == (engine.error.status, engine.error.cause)
+    assert (RENEGOTIATE, "PEER_CHANGED") == (agreed.error.status, agreed.error.cause)
+
+
+@pytest.mark.parametrize("now", [None, b"", b"h2"], ids=repr)
+def test_protocol_that_was_not_offered_again_stays(
+    sspi: FakeSSPI, agreed: ScriptedEngine, now: bytes | None
+) -> None:
+    sspi.alpn = now  # 36
+
+    result = feed(agreed, HELLO_REQUEST + SECOND_FLIGHT + CIPHER_CHANGE)
+
+    assert (("WANT_READ", b""), b"h2") == (result, agreed.alpn())
 
 
 @pytest.mark.parametrize(
@@ -330,11 +347,13 @@ def test_peer_without_a_certificate_may_not_show_one_later(
 
 def test_version_that_is_not_allowed_is_refused(sspi: FakeSSPI, willing: MakeEngine) -> None:
     engine = willing(protocols=4)
-    sspi.script(*ALL)  # 100
+    alert = Control(token=schannel_alert(70)), Initialize(token=b"protocol_version")
+    sspi.script(*ALL, *alert)  # 100
     feed(engine, HELLO_REQUEST)
     sspi.protocol = int(ClientBit.TLS_1_0)
 
     assert "ERR_HANDSHAKE" == feed(engine, SECOND_FLIGHT + CIPHER_CHANGE)[0]
+    assert engine.drain().endswith(b"protocol_version")
 
 
 @pytest.mark.parametrize("attribute", [Attribute.STREAM_SIZES, Attribute.CONNECTION_INFO])

@@ -304,17 +304,14 @@ TEST(a_renegotiation_leaves_the_data_whole)
 
 TEST(a_renegotiation_that_changes_the_peer_fails)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         toy_peer peer = {0};
         schan_error err = {0};
         char text[4];
         size_t size = 0;
         open_client(allowing);
         toy.has_no_certificate = i == 0;
-        toy.alpn_of_renegotiation = i == 1   ? "h3"
-                                    : i == 2 ? "longer"
-                                    : i == 3 ? NULL
-                                             : "h2";
+        toy.alpn_of_renegotiation = i == 1 ? "h3" : i == 2 ? "longer" : "h2";
         feed_sealed(&peer, TOY_HANDSHAKE, "R\x03", 2);
         feed(TOY_HANDSHAKE, "F", 1);
         CHECK_EQUAL(SCHAN_ERR_SSPI, schan_engine_read(engine, text, 4, &size, &err));
