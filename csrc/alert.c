@@ -50,10 +50,19 @@ static bool fetch_alert(schan_engine *engine)
            schan__buffer_size(&engine->outgoing) > queued_before;
 }
 
+/* B85: while our last flight waits, the peer could not read what comes behind it. */
+static bool is_readable_for_peer(const schan_engine *engine)
+{
+    return schan__buffer_size(&engine->held) == 0;
+}
+
 bool schan__alert_send(schan_engine *engine, uint8_t description)
 {
     SCHANNEL_ALERT_TOKEN control = {0};
 
+    if (!is_readable_for_peer(engine)) {
+        return false;
+    }
     control.dwTokenType = SCHANNEL_ALERT; /* B45 */
     control.dwAlertType = TLS1_ALERT_FATAL;
     control.dwAlertNumber = description;
@@ -69,7 +78,8 @@ void schan__alert_close(schan_engine *engine)
 {
     DWORD control = SCHANNEL_SHUTDOWN;
 
-    if (schan__sspi_control(engine, &control, sizeof(control))) { /* B70: may fail */
+    if (is_readable_for_peer(engine) &&
+        schan__sspi_control(engine, &control, sizeof(control))) { /* B70: may fail */
         (void)fetch_alert(engine);
     }
 }

@@ -401,15 +401,6 @@ int schan_engine_resumption_is_off(const schan_engine *engine)
 
 /* ------------------------------------------------------------------ verdict */
 
-/* What waited for the verdict is never sent; false: nothing waited. */
-static bool drop_held(schan_engine *engine)
-{
-    bool has_held = schan__buffer_size(&engine->held) > 0;
-
-    schan__buffer_free(&engine->held);
-    return has_held;
-}
-
 static schan_result accept_peer(schan_engine *engine, schan_error *err)
 {
     schan__buffer *held = &engine->held;
@@ -435,9 +426,8 @@ schan_result schan_engine_verified(schan_engine *engine, const schan_verdict *ve
     if (verdict->reason == SCHAN_REASON_NONE) {
         return accept_peer(engine, err);
     }
-    if (!drop_held(engine)) { /* B45; B85: else the peer could not read an alert */
-        (void)schan__alert_send(engine, schan__alert_for(verdict->reason));
-    }
+    (void)schan__alert_send(engine, schan__alert_for(verdict->reason)); /* B45 */
+    schan__buffer_free(&engine->held); /* never sent (B85) */
     return schan__engine_fail(engine, SCHAN_ERR_CERTIFICATE, verdict->status, NULL,
                               err);
 }
@@ -451,9 +441,8 @@ schan_result schan_engine_shutdown(schan_engine *engine, schan_error *err)
     }
     if (!engine->local_closed) {
         engine->local_closed = true;
-        if (!drop_held(engine)) {
-            schan__alert_close(engine); /* B68, B69 */
-        }
+        schan__alert_close(engine); /* B68, B69 */
+        schan__buffer_free(&engine->held);
     }
     return SCHAN_OK;
 }

@@ -342,7 +342,7 @@ def test_peers_certificate_is_given_back_when_the_handshake_fails_after_all(
 ) -> None:
     sspi.peer_certificate = system.certificate
     sspi.protocol = int(ClientBit.TLS_1_0)  # 100
-    sspi.script(FIRST, LAST)
+    sspi.script(FIRST, LAST, Control(token=schannel_alert(70)), Initialize(token=b"alert"))
     engine = make_engine(system, protocols=8)
 
     assert "ERR_HANDSHAKE" == engine.handshake(FLIGHT)
