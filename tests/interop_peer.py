@@ -3,17 +3,22 @@
     python interop_peer.py '{"do": "echo", "port": 4433, "anchor": "Z:\\...\\anchor.pem"}'
 
 It tells what it saw in lines of JSON on stdout, each an object with "event". `do` is the name of a
-function below, the rest of the job are its arguments.
+function below, the rest of the job are its arguments. `echo` takes those of
+`client_certificate` too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import socket
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
 from ctypes import wintypes
+from pathlib import Path
 from typing import Any
 
 from traffic import Stream
@@ -34,31 +39,84 @@ def tell_failure(error: BaseException) -> None:
     tell("failed", kind=type(error).__name__, text=str(error), symbol=symbol, alert=alert)
 
 
-def connect(port: int, anchor: str) -> schannel_ffi.TLSSocket:
+def tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Tell a warning, in the place of `warnings.showwarning`."""
+    tell("warning", kind=category.__name__, text=str(message))
+
+
+@contextlib.contextmanager
+def connected(port: int, anchor: str, **own: str) -> Iterator[schannel_ffi.TLSSocket]:
+    """Connect for the block; at its end nothing is left in the stores."""
     trust = schannel_ffi.TrustStore.from_pem(anchor)
-    return schannel_ffi.connect(
-        ("127.0.0.1", port),
-        config=schannel_ffi.TLSConfig(trust=trust),
-        server_hostname=HOST,
-        timeout=LIMIT_S,
-    )
+    with client_certificate(**own) as certificate:
+        config = schannel_ffi.TLSConfig(trust=trust, client_certificate=certificate)
+        with schannel_ffi.connect(
+            ("127.0.0.1", port), config=config, server_hostname=HOST, timeout=LIMIT_S
+        ) as tls:
+            yield tls
 
 
-def echo(port: int, anchor: str) -> None:
+@contextlib.contextmanager
+def client_certificate(
+    *, pem: str = "", pfx: str = "", store: str = "", issuer: str = ""
+) -> Iterator[schannel_ffi.ClientCertificate | None]:
+    """Yield the client certificate of a file, if one is named.
+
+    pem: private key and certificates, leaf first; pfx: PKCS #12 without a password; store: key and
+    certificate in PEM, which are in this account's store MY during the block and taken from there;
+    issuer: a certificate in PEM, meanwhile in the store CA.
+    """
+    own = schannel_ffi.ClientCertificate
+    with contextlib.ExitStack() as stack:
+        if issuer:
+            stack.enter_context(in_store("CA", issuer))
+        if pem:
+            yield own.from_pem(pem, pem)
+        elif pfx:
+            yield own.from_pfx(pfx, None)
+        elif store:
+            yield own.from_store(thumbprint=stack.enter_context(in_store("MY", store)))
+        else:
+            yield None
+
+
+@contextlib.contextmanager
+def in_store(store: str, file: str) -> Iterator[str]:
+    """Put a certificate, and the key before it if there is one, into a store for the block.
+
+    Yields its thumbprint.
+    """
+    import certs  # noqa: PLC0415 - these need packages, and their time
+    import windows_keys  # noqa: PLC0415
+
+    key, begin, chain = Path(file).read_bytes().partition(b"-----BEGIN CERTIFICATE-----")
+    identity = certs.Identity(begin + chain, key, b"")
+    with windows_keys.add_to_store(identity, store, with_key=bool(key)) as thumbprints:
+        yield thumbprints["sha256"]
+
+
+def echo(port: int, anchor: str, **own: str) -> None:
     """Send back what comes, in capitals; after "bye" end TLS, and wait for the other side's end."""
-    with connect(port, anchor) as tls:
+    with connected(port, anchor, **own) as tls:
         tell("open", version=tls.version())
         while data := tls.recv(65536):
             tls.sendall(data.upper())
             if data.endswith(b"bye\n"):
                 tls.unwrap().close()
                 break
-    tell("closed")
+    tell("closed")  # and what was in the stores is not there any more
 
 
 def single_bytes(port: int, anchor: str, size: int, seed_out: int, seed_in: int) -> None:
     """Send a stream in records of one byte; take another as it comes."""
-    with connect(port, anchor) as tls:
+    with connected(port, anchor) as tls:
         for piece in Stream(seed_out).pieces(size):
             for at in range(len(piece)):
                 tls.sendall(piece[at : at + 1])
@@ -82,7 +140,7 @@ def exchange(port: int, anchor: str, size: int, seed_out: int, seed_in: int) -> 
             failures.append(error)
             tls.close()
 
-    with connect(port, anchor) as tls:
+    with connected(port, anchor) as tls:
         sender = threading.Thread(target=send)
         sender.start()
         for part in range(1, MEMORY_REPORTS + 1):
@@ -150,6 +208,7 @@ def memory() -> dict[str, int]:
 
 
 def main() -> int:
+    warnings.showwarning = tell_warning
     job = json.loads(sys.argv[1])
     try:
         globals()[job.pop("do")](**job)

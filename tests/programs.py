@@ -164,10 +164,16 @@ def openssl_server(
 
 
 class WindowsPeer:
-    """`interop_peer.py` in the Windows Python; what it reports comes from `next_event`."""
+    """`interop_peer.py` in the Windows Python; what it reports comes from `next_event`.
+
+    Attributes:
+        process: the program.
+        kinds: of all events so far, in order.
+    """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.kinds: list[str] = []
 
     def next_event(self, kind: str, *, time_limit: float = TIME_LIMIT_S) -> dict[str, Any]:
         """Wait for an event of this kind; what comes before it is passed over."""
@@ -180,11 +186,16 @@ class WindowsPeer:
                 seen.append(line)
                 with contextlib.suppress(json.JSONDecodeError):
                     event: dict[str, Any] = json.loads(line)
+                    self.kinds.append(event["event"])
                     if event["event"] == kind:
                         return event
         finally:
             watchdog.cancel()
         raise AssertionError(f"the Windows Python ended without {kind!r}:\n{''.join(seen)}")
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit status."""
+        return self.process.wait(TIME_LIMIT_S)
 
     def private_bytes(self) -> int:
         """Return what it has written to and shares with nobody, as Linux counts."""
