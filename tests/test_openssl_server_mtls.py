@@ -192,7 +192,7 @@ def sent_by_client(server: Program) -> bytes:
 # What is presented; how the server knows its authorities; its alert, and what we say to it.
 # With -CAfile it names them in its question, and GnuTLS keeps back what is of none of them.
 TLS12_REFUSALS = {
-    "none": ("", "-CAfile", "handshake_failure", 40, "certificates that both sides allow"),
+    "none": ("", "-CAfile", "handshake_failure", 40, "requires a client certificate"),
     "stranger": ("unknown_ca_client", "-verifyCAfile", "unknown_ca", 48, "does not trust"),
     "expired": ("client_expired", "-CAfile", "certificate_expired", 45, "certificate has expired"),
 }
