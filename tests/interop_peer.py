@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import json
 import socket
 import sys
@@ -26,11 +27,13 @@ from traffic import Stream
 import schannel_ffi
 
 HOST = "server.test"  # as in certs.py, which needs packages
-LIMIT_S = 60.0
+LIMIT_S = 40.0  # less than the host waits, so that an error is told before it gives up
+HANGS_AFTER_S = 50.0
 MEMORY_REPORTS = 16
 
 
 def tell(event: str, **facts: Any) -> None:
+    faulthandler.dump_traceback_later(HANGS_AFTER_S)  # where it hangs, if nothing more is told
     print(json.dumps({"event": event, **facts}), flush=True)
 
 
@@ -208,6 +211,7 @@ def memory() -> dict[str, int]:
 
 
 def main() -> int:
+    faulthandler.dump_traceback_later(HANGS_AFTER_S)
     warnings.showwarning = tell_warning
     job = json.loads(sys.argv[1])
     try:

@@ -191,7 +191,9 @@ class WindowsPeer:
                         return event
         finally:
             watchdog.cancel()
-        raise AssertionError(f"the Windows Python ended without {kind!r}:\n{''.join(seen)}")
+        raise AssertionError(
+            f"the Windows Python ended without {kind!r}, status {self.wait()}:\n{''.join(seen)}"
+        )
 
     def wait(self) -> int:
         """Wait for its end; return the exit status."""
