@@ -10,7 +10,7 @@ What Wine 8 cannot do is done here:
   environment, `SCHANNEL_LAB_RUN`, and is found by it.
 * A run that was itself killed leaves its programs behind. Each run holds a lock on the file
   with its name in `.lab/runs`; a file without a lock is such a run, and is cleaned up by
-  the next one.
+  the next one. The file names its folder, so that nothing is ended from a copy of `.lab`.
 """
 
 from __future__ import annotations
@@ -248,6 +248,8 @@ def _locked_run() -> Iterator[str]:
     RUNS.mkdir(exist_ok=True)
     with open(RUNS / name, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(str(RUNS))
+        file.flush()
         try:
             yield name
         finally:
@@ -275,7 +277,8 @@ def clean_up_after_killed_runs() -> None:
     for path in RUNS.iterdir():
         with contextlib.suppress(FileNotFoundError, BlockingIOError), open(path, "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            kill_run(path.name)
+            if file.read() == str(RUNS):
+                kill_run(path.name)
             path.unlink(missing_ok=True)
 
 
