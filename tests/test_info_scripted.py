@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 from fake_sspi import FakeSSPI
-from fake_sspi_script import Initialize
-from fake_sspi_types import Attribute, ClientBit, Status
+from fake_sspi_script import Control, Initialize
+from fake_sspi_types import Attribute, ClientBit, Status, schannel_alert
 from fake_system import FakeSystem, Names
 from scripted_engine import (
     FINISHED,
@@ -225,6 +225,8 @@ def test_version_outside_the_range_keeps_nothing_of_the_peer(
     sspi.script(
         Initialize(token=HELLO),
         Initialize(given=FLIGHT, token=FINISHED, status=Status.SEC_E_OK),
+        Control(token=schannel_alert(70)),
+        Initialize(token=b"protocol_version"),
     )
     engine = make_engine(system, protocols=4 | 8)
 
