@@ -33,7 +33,7 @@ import lab
 MIB = 1 << 20
 EXCHANGE_BYTES = int(os.environ.get("SCHANNEL_EXCHANGE_MIB", "64")) * MIB
 SINGLE_BYTES = 20_000
-MOST_GROWTH = MIB  # of the last three quarters of an exchange
+MOST_GROWTH = 3 * MIB  # of the last three quarters; the heap takes about one MiB at a time
 MEMORY_REPORTS = 16  # as in interop_peer.py
 SLOWEST = MIB  # bytes a second, for the time limit
 
