@@ -4,7 +4,8 @@
  *     data      head            tail      capacity
  *       |  stale  |  bytes held   |   room   |
  *
- * Always true here: 0 <= head <= tail <= capacity; an empty buffer stands at 0. The
+ * Always true here: 0 <= head <= tail <= capacity; an empty buffer stands at 0, or has
+ * no memory. The
  * memory is wiped before it is given back, because application data is decrypted in it.
  * A small buffer goes as soon as it is empty: taking one costs little, and many idle
  * connections should hold none. A large one stays for the bulk that made it grow, until
@@ -13,7 +14,7 @@
 #include "schan_internal.h"
 
 static const size_t smallest_capacity = 4096;
-/* What the heap of Windows takes from lists of its own, without asking the system. */
+/* About what the heap of Windows keeps ready for each size. */
 static const size_t small_capacity = (size_t)16 * 1024;
 
 size_t schan__buffer_size(const schan__buffer *buffer)

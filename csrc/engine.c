@@ -8,8 +8,9 @@
  *
  *   incoming   | record being read | claimed, or next record ... |
  *              ^ head; its application data stands plain_offset behind it
- *   spill      application data that came together with a post-handshake message; older
- *              than anything in incoming
+ *   shown      application data that came together with a post-handshake message, and
+ *              whose block does not move; older than spill
+ *   spill      more of it; older than anything in incoming
  *   outgoing   tokens and records, in the order in which they must leave
  *   held       the token that shows our identity, while the peer is not verified (B85)
  *
@@ -144,6 +145,7 @@ void schan_engine_free(schan_engine *engine)
     schan__buffer_free(&engine->incoming);
     schan__buffer_free(&engine->outgoing);
     schan__buffer_free(&engine->spill);
+    schan__buffer_free(&engine->shown);
     schan__buffer_free(&engine->held);
     schan__release(engine->alpn_offer);
     schan__release(engine->server_name);

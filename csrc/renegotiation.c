@@ -8,8 +8,8 @@
  * to InitializeSecurityContext (B26), and what they hold is put aside for the reader.
  *
  * Always true here: nothing is encrypted meanwhile (B61); the second handshake must bring
- * the certificate and the ALPN protocol of the first, because that is what was verified;
- * there is one renegotiation in a connection, so that a peer cannot keep us busy with
+ * the certificate of the first, because that is what was verified, and no other ALPN
+ * protocol; there is one renegotiation in a connection, so that a peer cannot keep us busy with
  * them. The call may take as long as a person needs to type a PIN (B62): like every call,
  * it is made on the caller's thread and holds up this connection only.
  */
@@ -46,7 +46,8 @@ static schan_result put_record_aside(schan_engine *engine, size_t size,
         return result;
     }
     if (content != SCHAN__CONTENT_DATA ||
-        schan__buffer_size(&engine->spill) > most_data_aside) {
+        schan__buffer_size(&engine->shown) + schan__buffer_size(&engine->spill) >
+            most_data_aside) {
         return schan__engine_fail(engine, SCHAN_ERR_SSPI, SEC_E_ILLEGAL_MESSAGE, NULL,
                                   err);
     }

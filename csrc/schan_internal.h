@@ -54,6 +54,7 @@ size_t schan__buffer_room(const schan__buffer *buffer);
 bool schan__buffer_reserve(schan__buffer *buffer, size_t size);
 bool schan__buffer_append(schan__buffer *buffer, const void *data, size_t size);
 void schan__buffer_commit(schan__buffer *buffer, size_t size);
+/* May free what is empty then: no pointer into it is good any more. */
 void schan__buffer_consume(schan__buffer *buffer, size_t size);
 /* Takes `gap` bytes out that begin `offset` behind the head: what stands before them
  * moves up. */
@@ -317,11 +318,12 @@ struct schan_engine {
 
     /* incoming: records from the network, the first maybe decrypted in place; outgoing:
        tokens and records for the network; spill: application data that came together
-       with a post-handshake message (B59); held: the token that holds our identity, until
+       with a post-handshake message (B59), and shown: what of it is read first; held: the token that holds our identity, until
        the peer is verified (B85). */
     schan__buffer incoming;
     schan__buffer outgoing;
     schan__buffer spill;
+    schan__buffer shown;
     schan__buffer held;
 
     /* Bytes at the head of incoming that SSPI has seen and wants to see again as they
@@ -396,11 +398,12 @@ void schan__alert_peek(schan_engine *engine, size_t size, uint8_t type);
 /* Notes an alert of ours that stands alone, and in the clear, behind the first `offset`
  * bytes of outgoing. */
 void schan__alert_note_sent(schan_engine *engine, size_t offset);
-/* Queues a fatal alert that Windows makes (B45); false when it cannot. */
+/* Queues a fatal alert that Windows makes (B45); false when it cannot, or the peer could
+ * not read it. */
 bool schan__alert_send(schan_engine *engine, uint8_t description);
 /* Queues a fatal alert in the clear, for a peer with whom there are no keys yet (B80). */
 void schan__alert_write(schan_engine *engine, uint8_t description);
-/* Queues close_notify where Windows can make it (B68). */
+/* Queues close_notify where Windows can make it (B68) and the peer could read it. */
 void schan__alert_close(schan_engine *engine);
 /* RFC 8446, 6.2: what tells the peer why its certificate was refused (B45). */
 uint8_t schan__alert_for(schan_reason reason);

@@ -2,10 +2,11 @@
  * socket.c - the engine on a connected, non-blocking socket: the only file that waits
  *
  * Everything is one loop, run_until: ask the engine for the goal; send what it has
- * queued; receive what it wants; when neither moves, wait until the socket is ready or
- * the time is over. One lock is held around the engine and the non-blocking calls of
- * Winsock, and never while waiting: so one thread may receive while another sends, and
- * a byte that was received is in the engine before anybody else looks.
+ * queued; receive what it wants; when neither moves, or nothing can have come yet, wait
+ * until the socket is ready or the time is over. One lock is held around the engine and
+ * the non-blocking calls of Winsock, and never while waiting: so one thread may receive
+ * while another sends, and a byte that was received is in the engine before anybody else
+ * looks.
  *
  * Always true here: the socket is the caller's, who keeps it open while any thread is
  * in here; records leave in the order in which they were made; a time that is over
@@ -34,7 +35,7 @@ struct schan_socket {
     volatile LONG waiting; /* threads that want the lock */
     volatile LONG sending; /* threads in schan_socket_send */
     bool is_lent;          /* a view of incoming is out: nothing may move there */
-    bool expects_nothing;  /* waits before it looks for more, and takes memory for it */
+    bool waits_first;      /* before it looks for more and takes memory for it */
     size_t
         receive_size; /* room offered to the next recv; grows while the peer fills it */
     uint64_t uploaded; /* since Windows was asked how much to have on the way */
@@ -48,7 +49,7 @@ typedef struct {
     bool wants_to_receive;
     bool wants_to_send;
     bool may_wait;
-    bool has_moved; /* bytes were moved: ask the engine again before waiting */
+    bool has_moved; /* bytes that matter: ask the engine again before waiting */
 } round_trip;
 
 /* What a call wants of the engine; called with the lock held. */
@@ -197,9 +198,9 @@ static schan_result receive(round_trip *trip)
     schan__buffer *incoming = &self->engine->incoming;
 
     if (self->engine->is_eof || self->is_lent ||
-        (self->expects_nothing && trip->may_wait)) {
+        (self->waits_first && trip->may_wait)) {
         trip->wants_to_receive = !self->engine->is_eof;
-        self->expects_nothing = false;
+        self->waits_first = false;
         return SCHAN_OK;
     }
     size_t size = receive_size(self);
@@ -247,18 +248,26 @@ static void release_memory(schan_socket *self)
     if (!self->is_lent) {
         free_if_empty(&self->engine->incoming);
         free_if_empty(&self->engine->spill);
+        free_if_empty(&self->engine->shown);
     }
     free_if_empty(&self->engine->outgoing);
-    if (self->engine->incoming.data == NULL) {
-        self->receive_size = smallest_receive;
-    }
 }
 
-static void become_idle(schan_socket *self)
+/* Nothing has come, or nothing can leave. Room for receiving is taken again when there is
+ * something, and less each time. */
+static void become_idle(const round_trip *trip)
 {
+    schan_socket *self = trip->socket;
+
     lock(self);
-    release_memory(self);
-    self->expects_nothing = self->engine->incoming.data == NULL;
+    if (trip->wants_to_receive) {
+        release_memory(self);
+        self->waits_first = self->engine->incoming.data == NULL;
+        if (self->receive_size > smallest_receive) {
+            self->receive_size /= 2;
+        }
+    }
+    free_if_empty(&self->engine->outgoing);
     unlock(self);
 }
 
@@ -284,8 +293,8 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
     fd_set readable;
     fd_set writable;
 
-    if (left_ms == 0) { /* who must not wait comes back when there is something */
-        become_idle(self);
+    if (!trip->may_wait) { /* it has looked */
+        become_idle(trip);
         return SCHAN_WANT_TIME;
     }
     release_question(self);
@@ -304,7 +313,7 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
         return fail_winsock(self, "select", trip->err);
     }
     if (ready == 0) {
-        become_idle(self);
+        become_idle(trip);
         return left_ms > slice_ms ? SCHAN_OK : SCHAN_WANT_TIME;
     }
     return SCHAN_OK;
@@ -314,14 +323,12 @@ static schan_result wait_for_socket(round_trip *trip) /* NOLINT: FD_SET nests lo
 
 /* A flight of the handshake is answered after a round trip, so looking at once would be for
  * nothing. Where sending failed, the peer's last words may be there already. */
-static void expect_answer(round_trip *trip, schan_result sent)
+static void choose_when_to_look(schan_socket *self, schan_result sent, bool has_sent)
 {
-    schan_socket *self = trip->socket;
-
     if (sent != SCHAN_OK) {
-        self->expects_nothing = false;
-    } else if (trip->has_moved && self->engine->state == SCHAN_STATE_HANDSHAKE) {
-        self->expects_nothing = true;
+        self->waits_first = false;
+    } else if (has_sent && self->engine->state == SCHAN_STATE_HANDSHAKE) {
+        self->waits_first = true;
     }
 }
 
@@ -332,9 +339,9 @@ static bool is_answer(schan_result result)
 
 /*
  * One round under the lock: asks for the goal, sends what that queued, whatever it said
- * (a failing handshake has an alert to send), and receives what it lacks. The goal's
- * failure goes before the socket's; and a send that fails is told only when the peer's
- * last words, which may explain it, have been read.
+ * (a failing handshake has an alert to send), and receives what it lacks if that can have
+ * come. The goal's failure goes before the socket's; and a send that fails is told only
+ * when the peer's last words, which may explain it, have been read.
  */
 static schan_result go_round(round_trip *trip, goal *wanted)
 {
@@ -351,7 +358,7 @@ static schan_result go_round(round_trip *trip, goal *wanted)
     }
     schan_result sent = send_queued(trip);
     if (asked == SCHAN_WANT_READ) {
-        expect_answer(trip, sent);
+        choose_when_to_look(trip->socket, sent, trip->has_moved);
         trip->has_moved = false;
         schan_result received = receive(trip);
         if (received != SCHAN_OK || trip->has_moved) {

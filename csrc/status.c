@@ -204,8 +204,7 @@ static const schan_text alerts[] = {
     {30, "decompression_failure", "the peer could not decompress a record", NULL},
     {40, "handshake_failure", "the peer found no acceptable set of parameters",
      "compare the cipher suites and the certificates that both sides allow; a server "
-     "that "
-     "requires a client certificate says so, too"},
+     "that requires a client certificate says so, too"},
     {41, "no_certificate", "the peer misses a certificate", NULL},
     {42, "bad_certificate", "the peer refused the certificate", NULL},
     {43, "unsupported_certificate", "the peer does not support the certificate", NULL},

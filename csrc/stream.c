@@ -114,7 +114,8 @@ static void finish_record(schan_engine *engine)
 
 static bool has_plain(const schan_engine *engine)
 {
-    return engine->plain_size > 0 || schan__buffer_size(&engine->spill) > 0;
+    return engine->plain_size > 0 || schan__buffer_size(&engine->shown) > 0 ||
+           schan__buffer_size(&engine->spill) > 0;
 }
 
 /* Works until there is application data to read, or a reason why there is none. */
@@ -144,6 +145,18 @@ static schan_result produce(schan_engine *engine, schan_error *err)
     return SCHAN_OK;
 }
 
+/* What was put aside and is read first. Its block stays where it is while a view of it is
+ * out, however much a writer puts aside behind it meanwhile. */
+static schan__buffer *put_aside(schan_engine *engine)
+{
+    if (schan__buffer_size(&engine->shown) == 0) {
+        schan__buffer emptied = engine->shown;
+        engine->shown = engine->spill;
+        engine->spill = emptied;
+    }
+    return &engine->shown;
+}
+
 schan_result schan_engine_peek(schan_engine *engine, schan_span *view, schan_error *err)
 {
     view->data = NULL;
@@ -152,9 +165,10 @@ schan_result schan_engine_peek(schan_engine *engine, schan_span *view, schan_err
     if (result != SCHAN_OK) {
         return result;
     }
-    if (schan__buffer_size(&engine->spill) > 0) {
-        view->data = schan__buffer_head(&engine->spill);
-        view->size = schan__buffer_size(&engine->spill);
+    schan__buffer *aside = put_aside(engine);
+    if (schan__buffer_size(aside) > 0) {
+        view->data = schan__buffer_head(aside);
+        view->size = schan__buffer_size(aside);
     } else {
         view->data = schan__buffer_head(&engine->incoming) + engine->plain_offset;
         view->size = engine->plain_size;
@@ -164,10 +178,10 @@ schan_result schan_engine_peek(schan_engine *engine, schan_span *view, schan_err
 
 void schan_engine_consume(schan_engine *engine, size_t size)
 {
-    size_t put_aside = schan__buffer_size(&engine->spill);
+    size_t aside = schan__buffer_size(&engine->shown);
 
-    if (put_aside > 0) {
-        schan__buffer_consume(&engine->spill, size < put_aside ? size : put_aside);
+    if (aside > 0) {
+        schan__buffer_consume(&engine->shown, size < aside ? size : aside);
         return;
     }
     size = size < engine->plain_size ? size : engine->plain_size;

@@ -18,6 +18,7 @@ typedef enum {
 struct stand_in {
     stand_in_pool pool;
     uint64_t now_ms;             /* GetTickCount64 */
+    unsigned tick_ms;            /* that much later whenever it is asked */
     uint64_t file_time;          /* GetSystemTimeAsFileTime: 100 ns since 1601 */
     unsigned allocations;        /* callocs until now */
     unsigned failing_allocation; /* this one finds no memory; 0: none */

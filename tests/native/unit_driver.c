@@ -237,6 +237,23 @@ TEST(after_our_close_notify_just_the_next_record_is_received)
     end();
 }
 
+/* However short the time is: it looks, or waits, before it says that there is nothing. */
+TEST(what_is_there_is_found_in_a_time_that_is_over_before_it_began)
+{
+    toy_peer peer = {0};
+    char text[4];
+    size_t size = 0;
+
+    begin();
+    CHECK_EQUAL(SCHAN_WANT_TIME, schan_socket_recv(driver, text, 4, &size, 100, NULL));
+    wire_size = toy_seal(&peer, wire, TOY_DATA, "data", 4);
+    stand_in.tick_ms = 1;
+    CHECK_EQUAL(SCHAN_OK, schan_socket_recv(driver, text, 4, &size, 2, NULL));
+    stand_in.tick_ms = 0;
+    CHECK_EQUAL(4, size);
+    end();
+}
+
 TEST(a_driver_without_memory_says_so)
 {
     bool is_over = false;

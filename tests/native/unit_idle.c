@@ -268,6 +268,37 @@ TEST(an_idle_connection_keeps_no_room_for_data_put_aside)
     end();
 }
 
+/* A writer may carry the renegotiation on while a reader looks at what was put aside. */
+TEST(a_view_of_data_put_aside_stays_where_it_is)
+{
+    const schan_span question = {(const uint8_t *)"question", 8};
+    schan_span view = {0};
+    size_t size = 0;
+
+    begin(&kinds[1]);
+    provider_may_be_asked = true;
+    open_connection((schan_engine_config){.asks_for_credential = 1,
+                                          .renegotiation = SCHAN_RENEGOTIATION_ALLOW});
+    memset(data, 'd', 6000);
+    wire_size = wire_taken = 0;
+    arrive(TOY_HANDSHAKE, "R\0", 2);
+    arrive(TOY_DATA, data, 3000);
+    wire_size += toy_clear_record(wire + wire_size, TOY_HANDSHAKE, "C", 1);
+    arrive(TOY_DATA, data, 3000);
+    wire_size += toy_clear_record(wire + wire_size, TOY_HANDSHAKE, "F", 1);
+    CHECK_EQUAL(SCHAN_OK, schan_socket_peek(driver, &view, 100, NULL));
+    CHECK_EQUAL(SCHAN_WANT_CREDENTIAL,
+                schan_socket_send(driver, &question, 1, &size, 100, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_socket_provide_credential(driver, NULL, NULL));
+    CHECK_EQUAL(SCHAN_OK, schan_socket_send(driver, &question, 1, &size, 100, NULL));
+    CHECK_EQUAL(3000, view.size);
+    CHECK(memcmp(data, view.data, view.size) == 0);
+    schan_socket_consume(driver, view.size);
+    read_all(3000);
+    check_idle("after a view");
+    end();
+}
+
 TEST(a_connection_that_must_not_wait_is_idle_when_nothing_came)
 {
     uint8_t byte = 0;

@@ -416,7 +416,7 @@ struct stand_in stand_in = {
 
 ULONGLONG GetTickCount64(void)
 {
-    return stand_in.now_ms;
+    return stand_in.now_ms += stand_in.tick_ms;
 }
 
 void GetSystemTimeAsFileTime(FILETIME *time)
