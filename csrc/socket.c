@@ -34,7 +34,6 @@ struct schan_socket {
     SRWLOCK lock;
     volatile LONG waiting; /* threads that want the lock */
     volatile LONG sending; /* threads in schan_socket_send */
-    bool is_lent;          /* a view of incoming is out: nothing may move there */
     bool waits_first;      /* before it looks for more and takes memory for it */
     size_t
         receive_size; /* room offered to the next recv; grows while the peer fills it */
@@ -197,8 +196,7 @@ static schan_result receive(round_trip *trip)
     schan_socket *self = trip->socket;
     schan__buffer *incoming = &self->engine->incoming;
 
-    if (self->engine->is_eof || self->is_lent ||
-        (self->waits_first && trip->may_wait)) {
+    if (self->engine->is_eof || (self->waits_first && trip->may_wait)) {
         trip->wants_to_receive = !self->engine->is_eof;
         self->waits_first = false;
         return SCHAN_OK;
@@ -242,14 +240,13 @@ static void free_if_empty(schan__buffer *buffer)
     }
 }
 
-/* Gives back what bulk has made large; called with the lock held. */
+/* Gives back what bulk has made large; called with the lock held. What a view shows is not
+ * empty. */
 static void release_memory(schan_socket *self)
 {
-    if (!self->is_lent) {
-        free_if_empty(&self->engine->incoming);
-        free_if_empty(&self->engine->spill);
-        free_if_empty(&self->engine->shown);
-    }
+    free_if_empty(&self->engine->incoming);
+    free_if_empty(&self->engine->spill);
+    free_if_empty(&self->engine->shown);
     free_if_empty(&self->engine->outgoing);
 }
 
@@ -506,18 +503,9 @@ schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,
     return result;
 }
 
-/* A view dies at the next call of the reading side. */
-static void end_loan(schan_socket *self)
-{
-    lock(self);
-    self->is_lent = false;
-    unlock(self);
-}
-
 schan_result schan_socket_recv(schan_socket *self, void *data, size_t capacity,
                                size_t *size, uint32_t timeout_ms, schan_error *err)
 {
-    end_loan(self);
     goal wanted = {.ask = ask_read, .data = data, .capacity = capacity};
 
     schan_result result = run_until(self, &wanted, timeout_ms, err);
@@ -525,27 +513,21 @@ schan_result schan_socket_recv(schan_socket *self, void *data, size_t capacity,
     return result;
 }
 
+/* The view stays good while another thread sends: that one receives only in the middle of a
+ * handshake, when the view is of `shown`, whose block does not move. */
 schan_result schan_socket_peek(schan_socket *self, schan_span *view,
                                uint32_t timeout_ms, schan_error *err)
 {
-    end_loan(self);
     goal wanted = {.ask = ask_peek};
 
     schan_result result = run_until(self, &wanted, timeout_ms, err);
-    if (result == SCHAN_OK) {
-        lock(self);
-        self->is_lent = true;
-        result = schan_engine_peek(
-            self->engine, view, err); /* a sender may have moved incoming meanwhile */
-        unlock(self);
-    }
+    *view = wanted.view;
     return result;
 }
 
 void schan_socket_consume(schan_socket *self, size_t size)
 {
     lock(self);
-    self->is_lent = false;
     schan_engine_consume(self->engine, size);
     unlock(self);
 }
