@@ -156,19 +156,6 @@ static void (*const steps[])(void) = {
     look_around, feed_record, shut_down, end_input,  handshake, provide,    bind,
 };
 
-static schan_identity *make_identity(schan_library *library)
-{
-    const schan_identity_config wanted = {.is_server = 1};
-    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
-    const schan_span key = {(const uint8_t *)"key", 3};
-    schan_identity *identity = NULL;
-
-    must(schan_identity_from_key(&identity, library, certificates, 1, SCHAN_KEY_RSA,
-                                 key, &wanted, NULL) == SCHAN_OK,
-         "no identity");
-    return identity;
-}
-
 /* The first byte: bit 0 ALPN, bit 1 the role, bit 2 what else the role may do, bits 3 and 4
  * an identity, to present or to choose. */
 static void make_engine(schan_library *library)
@@ -187,8 +174,9 @@ static void make_engine(schan_library *library)
         .renegotiation = does_more && !is_server,
         .asks_for_credential = does_more && !is_server,
         .client_authentication = does_more && is_server ? 1 + (knobs >> 3U & 1U) : 0};
-    schan_identity *identity =
-        is_server || (knobs & 24U) != 0 ? make_identity(library) : NULL;
+    schan_identity *identity = is_server || (knobs & 24U) != 0
+                                   ? system_identity(library, SCHAN_KEY_RSA)
+                                   : NULL;
     schan_credential *credential = NULL;
 
     provider_may_be_asked = does_more;

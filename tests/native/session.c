@@ -647,19 +647,6 @@ static void settle(void)
     }
 }
 
-static schan_identity *make_identity(schan_library *library)
-{
-    const schan_identity_config wanted = {.is_server = 1};
-    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
-    const schan_span key = {(const uint8_t *)"key", 3};
-    schan_identity *identity = NULL;
-
-    must(schan_identity_from_key(&identity, library, certificates, 1, SCHAN_KEY_RSA,
-                                 key, &wanted, NULL) == SCHAN_OK,
-         "no identity");
-    return identity;
-}
-
 static void set_up_toy(uint8_t knobs)
 {
     static const ULONG maxima[] = {TOY_MOST_DATA, 1, 16, 300};
@@ -700,7 +687,7 @@ static void set_up(const schan_system *system)
     config.client_authentication = does_more && session.is_server;
     must(schan_library_new(&library, table, system, NULL) == SCHAN_OK, "no library");
     schan_identity *identity =
-        does_more || session.is_server ? make_identity(library) : NULL;
+        does_more || session.is_server ? system_identity(library, SCHAN_KEY_RSA) : NULL;
     wanted.identity = identity;
     wanted.is_server = session.is_server;
     if (identity != NULL) {

@@ -791,3 +791,17 @@ void system_end(void)
         "a certificate, store, chain, engine, digest or key was not given back");
     system_end_keys();
 }
+
+schan_identity *system_identity(schan_library *library, int kind)
+{
+    const schan_identity_config config = {.is_server = 1};
+    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
+    const schan_span key = {(const uint8_t *)"key", 3};
+    schan_identity *identity = NULL;
+
+    if (schan_identity_from_key(&identity, library, certificates, 1, kind, key, &config,
+                                NULL) != SCHAN_OK) {
+        stand_in_abort("no identity");
+    }
+    return identity;
+}

@@ -92,6 +92,8 @@ long system_alive(void);
 void system_end(void);
 /* A certificate with this subjectAltName (NULL: without); the reference is the caller's. */
 PCCERT_CONTEXT system_certificate(const void *names, size_t size);
+/* Imports a key of this kind (SCHAN_KEY_RSA, SCHAN_KEY_ECC); aborts when that fails. */
+schan_identity *system_identity(schan_library *library, int kind);
 /* Puts a key container on disk that nobody here has made. */
 void system_add_key(const wchar_t *name, bool is_machine);
 /* Leaves a note in the registry (key_journal.c). */

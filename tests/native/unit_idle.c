@@ -115,18 +115,6 @@ static int on_wait(bool readable, bool writable, uint32_t timeout_ms)
 
 /* ------------------------------------------------------------ one connection */
 
-static schan_identity *make_identity(void)
-{
-    const schan_identity_config config = {.is_server = 1};
-    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
-    const schan_span key = {(const uint8_t *)"key", 3};
-    schan_identity *identity = NULL;
-
-    CHECK_EQUAL(SCHAN_OK, schan_identity_from_key(&identity, library, certificates, 1,
-                                                  SCHAN_KEY_ECC, key, &config, NULL));
-    return identity;
-}
-
 static void begin(const kind *wanted)
 {
     const schan_system *system = system_begin(NULL);
@@ -139,7 +127,8 @@ static void begin(const kind *wanted)
     CHECK_EQUAL(SCHAN_OK, schan_library_new(&library, toy_begin(), system, NULL));
     toy.protocol = wanted->protocol;
     toy.alpn = wanted->config.alpn_size > 0 ? "h2" : NULL;
-    config.identity = wanted->has_identity ? make_identity() : NULL;
+    config.identity =
+        wanted->has_identity ? system_identity(library, SCHAN_KEY_ECC) : NULL;
     CHECK_EQUAL(SCHAN_OK, schan_credential_new(&credential, library, &config, NULL));
     schan_identity_free(config.identity);
 }

@@ -10,22 +10,11 @@ static schan_credential *credential;
 static schan_engine *engine;
 static SecurityFunctionTableW table;
 
-static schan_identity *make_identity(void)
-{
-    const schan_identity_config config = {.is_server = 1};
-    const schan_span certificates[] = {{(const uint8_t *)"certificate", 11}};
-    const schan_span key = {(const uint8_t *)"key", 3};
-    schan_identity *identity = NULL;
-
-    CHECK_EQUAL(SCHAN_OK, schan_identity_from_key(&identity, library, certificates, 1,
-                                                  SCHAN_KEY_ECC, key, &config, NULL));
-    return identity;
-}
-
 static schan_credential *make_credential(bool is_server, bool has_identity,
                                          bool forgets)
 {
-    schan_identity *identity = has_identity ? make_identity() : NULL;
+    schan_identity *identity =
+        has_identity ? system_identity(library, SCHAN_KEY_ECC) : NULL;
     const schan_credential_config config = {.protocols = 15,
                                             .is_server = is_server,
                                             .identity = identity,
