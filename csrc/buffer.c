@@ -5,11 +5,10 @@
  *       |  stale  |  bytes held   |   room   |
  *
  * Always true here: 0 <= head <= tail <= capacity; an empty buffer stands at 0, or has
- * no memory. The
- * memory is wiped before it is given back, because application data is decrypted in it.
- * A small buffer goes as soon as it is empty: taking one costs little, and many idle
- * connections should hold none. A large one stays for the bulk that made it grow, until
- * its owner frees it.
+ * no memory. The memory is wiped before it is given back, because application data is
+ * decrypted in it. A small buffer goes as soon as it is empty: taking one costs little,
+ * and many idle connections should hold none. A large one stays for the bulk that made it
+ * grow, until its owner frees it.
  */
 #include "schan_internal.h"
 

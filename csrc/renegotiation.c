@@ -9,9 +9,9 @@
  *
  * Always true here: nothing is encrypted meanwhile (B61); the second handshake must bring
  * the certificate of the first, because that is what was verified, and no other ALPN
- * protocol; there is one renegotiation in a connection, so that a peer cannot keep us busy with
- * them. The call may take as long as a person needs to type a PIN (B62): like every call,
- * it is made on the caller's thread and holds up this connection only.
+ * protocol; there is one renegotiation in a connection, so that a peer cannot keep us
+ * busy with them. The call may take as long as a person needs to type a PIN (B62): like
+ * every call, it is made on the caller's thread and holds up this connection only.
  */
 #include "schan_internal.h"
 

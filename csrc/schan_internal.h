@@ -318,8 +318,8 @@ struct schan_engine {
 
     /* incoming: records from the network, the first maybe decrypted in place; outgoing:
        tokens and records for the network; spill: application data that came together
-       with a post-handshake message (B59), and shown: what of it is read first; held: the token that holds our identity, until
-       the peer is verified (B85). */
+       with a post-handshake message (B59); shown: what of that is read first; held: the
+       token that holds our identity, until the peer is verified (B85). */
     schan__buffer incoming;
     schan__buffer outgoing;
     schan__buffer spill;
