@@ -174,6 +174,7 @@ static void claim(provider_context *context, const uint8_t *data, size_t size,
     context->claim.size = size;
     context->claim.sum = sum_of(data, size);
     context->claim.wants_more = more;
+    context->claim.is_rest = false;
 }
 
 static bool is_one_record(const uint8_t *data, size_t size)
@@ -192,7 +193,8 @@ static void check_input(provider_context *context, const SecBuffer *buffer)
 
     rule(data != NULL && size > 0, "an input without bytes");
     if (claimed->size == 0) {
-        rule(is_one_record(data, size), "an input that is not one whole record");
+        rule(claimed->is_rest || is_one_record(data, size),
+             "an input that is not one whole record");
         (void)sum_of(data, size);
     } else if (size < claimed->size && is_one_record(data, size)) {
         (void)sum_of(data, size); /* the first record of several that were left */
@@ -202,7 +204,10 @@ static void check_input(provider_context *context, const SecBuffer *buffer)
         rule(size > claimed->size || !claimed->wants_more,
              "SEC_E_INCOMPLETE_MESSAGE, and nothing was added (B21)");
     }
-    context->claim.size = 0;
+    context->claim = (provider_claim){
+        .is_rest =
+            size < claimed->size || (claimed->is_rest && is_one_record(data, size)),
+    };
 }
 
 /* --------------------------------------------------------------- handshake */

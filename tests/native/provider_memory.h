@@ -31,6 +31,7 @@ typedef struct {
     size_t size;
     uint32_t sum;
     bool wants_more; /* B21: with more bytes behind them */
+    bool is_rest;    /* behind the first of several records, and maybe cut off */
 } provider_claim;
 
 typedef struct {
