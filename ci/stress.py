@@ -8,8 +8,8 @@ memory of the process are sampled: when it is at rest, with all connections open
 the time that the threads work. The exit status is 0 when nothing was left and nothing grew.
 
 What an open connection holds is told twice: between two calls, where it may keep large buffers,
-and idle, when somebody has waited for data in vain. Counted is the heap of the C runtime; it has the
-library's allocations and Python's larger ones, under Wine without, on Windows with Schannel's.
+and idle, when somebody has waited for data in vain. Counted is the heap of the C runtime; it has
+the library's allocations and Python's larger ones, under Wine without, on Windows with Schannel's.
 """
 
 from __future__ import annotations

@@ -137,7 +137,8 @@ def test_certificate_of_a_stranger_is_refused(
 ) -> None:
     server = tls_server(client_ca=certificates.other_ca.cert_pem.bytes(), serve=tell_who)
 
-    with pytest.raises(TLSError, match="certificate"):  # B48: TLS 1.3 tells it on the first read
+    # B48: TLS 1.3 tells it on the first read, where a reset may overtake the alert
+    with pytest.raises(TLSError, match=r"certificate|the peer reset the connection"):
         ask_who(connect, server, from_pem(certificates.client_rsa))
 
 
