@@ -251,29 +251,26 @@ static size_t left_of(const schan_span *spans, size_t count,
     return left;
 }
 
-/* Copies at most `room` bytes from the spans, from the position on, and moves the
- * position. */
-static size_t gather(uint8_t *to, size_t room, const schan_span *spans, size_t count,
-                     schan__position *position)
+/* Copies `size` bytes, which the spans hold, from the position on, and moves it. */
+static void gather(uint8_t *to, size_t size, const schan_span *spans,
+                   schan__position *position)
 {
-    size_t gathered = 0;
-
-    while (position->index < count && gathered < room) {
+    while (size > 0) {
         const schan_span *span = &spans[position->index];
         size_t left = span->size - position->offset;
-        size_t size = left < room - gathered ? left : room - gathered;
+        size_t part = left < size ? left : size;
 
-        if (size > 0) {
-            memcpy(to + gathered, span->data + position->offset, size);
+        if (part > 0) {
+            memcpy(to, span->data + position->offset, part);
         }
-        gathered += size;
-        position->offset += size;
+        to += part;
+        size -= part;
+        position->offset += part;
         if (position->offset == span->size) {
             position->index += 1;
             position->offset = 0;
         }
     }
-    return gathered;
 }
 
 /* EncryptMessage may use less room than was reserved for header and trailer: the three
@@ -297,13 +294,13 @@ schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans
                                    size_t *taken, schan_error *err)
 {
     const SecPkgContext_StreamSizes *sizes = &engine->sizes;
-    size_t room = left_of(spans, count, position, sizes->cbMaximumMessage); /* B50 */
-    size_t largest = (size_t)sizes->cbHeader + room + sizes->cbTrailer;
+    size_t size = left_of(spans, count, position, sizes->cbMaximumMessage); /* B50 */
+    size_t largest = (size_t)sizes->cbHeader + size + sizes->cbTrailer;
     SecBuffer buffers[4] = {{0}};
     SecBufferDesc description = {SECBUFFER_VERSION, 4, buffers};
 
     *taken = 0;
-    if (room == 0) {
+    if (size == 0) {
         position->index = count;
         return SCHAN_OK; /* B51: no empty records */
     }
@@ -312,7 +309,7 @@ schan_result schan__record_encrypt(schan_engine *engine, const schan_span *spans
     }
     uint8_t *start = schan__buffer_tail(&engine->outgoing);
     uint8_t *data = start + sizes->cbHeader;
-    size_t size = gather(data, room, spans, count, position);
+    gather(data, size, spans, position);
     buffers[0].BufferType = SECBUFFER_STREAM_HEADER;
     buffers[0].pvBuffer = start;
     buffers[0].cbBuffer = sizes->cbHeader;

@@ -240,14 +240,13 @@ static void free_if_empty(schan__buffer *buffer)
     }
 }
 
-/* Gives back what bulk has made large; called with the lock held. What a view shows is not
- * empty. */
-static void release_memory(schan_socket *self)
+/* Gives back what receiving has made large; called with the lock held. What a view shows
+ * is not empty. */
+static void release_received(schan_socket *self)
 {
     free_if_empty(&self->engine->incoming);
     free_if_empty(&self->engine->spill);
     free_if_empty(&self->engine->shown);
-    free_if_empty(&self->engine->outgoing);
 }
 
 /* Nothing has come, or nothing can leave. Room for receiving is taken again when there is
@@ -258,7 +257,7 @@ static void become_idle(const round_trip *trip)
 
     lock(self);
     if (trip->wants_to_receive) {
-        release_memory(self);
+        release_received(self);
         self->waits_first = self->engine->incoming.data == NULL;
         if (self->receive_size > smallest_receive) {
             self->receive_size /= 2;
@@ -498,7 +497,8 @@ schan_result schan_socket_handshake(schan_socket *self, uint32_t timeout_ms,
 
     schan_result result = run_until(self, &wanted, timeout_ms, err);
     lock(self);
-    release_memory(self);
+    release_received(self);
+    free_if_empty(&self->engine->outgoing);
     unlock(self);
     return result;
 }
