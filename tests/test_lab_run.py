@@ -29,10 +29,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def orphan() -> Iterator[subprocess.Popen[bytes]]:
-    """Return a program of the run `killed`, whose end nobody looks after."""
+    """Return a program of the run `killed`, whose end nobody looks after.
+
+    It has said something: right after its start the kernel shows no environment of it yet.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={lab_run.MARK: "killed"}
+        [sys.executable, "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={lab_run.MARK: "killed"},
     )
+    assert process.stdout is not None
+    process.stdout.readline()
     yield process
     process.communicate(b"\n")
 
