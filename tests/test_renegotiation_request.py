@@ -310,18 +310,19 @@ def test_sender_waits_for_the_answer_to_the_receivers_question(
         may_answer.wait(10.0)
 
     with opened(think) as client:
-        sspi.script(*SECOND, ANSWERED, AFTERWARDS, Encrypt(data=b"hello"))
+        sspi.script(*SECOND, ANSWERED, Encrypt(data=b"hello"), AFTERWARDS)
         sspi.script(*goodbye(has_chosen=True))
-        far.sendall(HELLO_REQUEST + SECOND_FLIGHT + DATA)
+        far.sendall(HELLO_REQUEST + SECOND_FLIGHT)
         with in_thread(lambda: client.recv(100)) as receiver:
             assert is_asked.wait(10.0)
             with in_thread(lambda: client.sendall(b"hello")) as sender:
                 sender.thread.join(0.3)
                 waited = sender.thread.is_alive()
                 may_answer.set()
-        sent, wanted = b"", SECOND_FINISHED + seal(b"hello")
-        while not sent.endswith(wanted) and (part := far.recv(10_000)):
-            sent += part
+            sent, wanted = b"", SECOND_FINISHED + seal(b"hello")
+            while not sent.endswith(wanted) and (part := far.recv(10_000)):
+                sent += part
+            far.sendall(DATA)  # not before: the two threads would race for the next call
 
     assert ([], [], True) == (receiver.error, sender.error, waited)
     assert sent.endswith(wanted)
